@@ -1,0 +1,106 @@
+"""The languages cdaf knows: a module each, a line each.
+
+A language turns a project into a lock, a lock into archives, and archives into an image plan; past the plan nobody
+knows languages any more.
+"""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from cdaf.manifest import Dependency
+from cdaf.pins import Build, Facts, Pins
+from cdaf.plan import Plans
+from cdaf.project import Project
+
+MODULES = {
+    "python": "cdaf.languages.python",
+}
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """What a language's native lockfile says, for every platform of the project.
+
+    `packages` are values of the language's own; only the language reads them. `files` are the native lockfiles as
+    sealed under `locks/` (redacted bytes, by file name). `resolver` names the tools and versions that read them.
+    """
+
+    packages: Sequence[object]
+    files: dict[str, bytes]
+    resolver: dict[str, str]
+    pins: Pins
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """One dependency in the cache, ready to be sealed: `path` holds its bytes, `dependency` describes it."""
+
+    path: Path
+    dependency: Dependency
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """Everything the lock names, fetched and built."""
+
+    lock: Lock
+    archives: tuple[Archive, ...]
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A language's last act: the plans, and the small files they place, by bundle member name (`generated/…`)."""
+
+    plans: Plans
+    generated: dict[str, bytes]
+
+
+class Language(Protocol):
+    """What a language module provides."""
+
+    NAME: str
+    LOCKFILES: tuple[str, ...]  # file names, searched upward to the repository's root
+    BASE: str  # the default base image
+    INTERPRETER: str  # program name whose path and version `Facts` hold ("python3")
+
+    def identify(self, root: Path) -> tuple[str | None, str | None]:
+        """Name and version as the language's own manifest in `root` declares them."""
+        ...
+
+    def check(self, project: Project) -> list[str]:
+        """All faults of the native lock against the project's manifests, nothing fetched."""
+        ...
+
+    def pin(self, project: Project, bases: dict[str, Facts]) -> tuple[Build, ...]:
+        """The build requirements to be written into `cdaf.lock`."""
+        ...
+
+    def resolve(self, project: Project, pins: Pins) -> Lock:
+        """Read the native lock for every platform. Raises ProjectError, ResolveError."""
+        ...
+
+    def collect(self, project: Project, lock: Lock) -> Collection:
+        """Fetch what the lock names and build what must be built. Raises ResolveError."""
+        ...
+
+    def plan(self, project: Project, collection: Collection) -> Planned:
+        """Lay out the image and the checks' layer. Raises ResolveError."""
+        ...
+
+
+def load(name: str) -> Language:
+    """The module of a language."""
+    module: Language = importlib.import_module(MODULES[name])
+    return module
+
+
+def detect(root: Path, top: Path) -> str | None:
+    """The language whose lockfile is nearest at or above `root`, not above `top`."""
+    folder = root
+    while True:
+        for name in MODULES:
+            if any((folder / file).is_file() for file in load(name).LOCKFILES):
+                return name
+        if folder in (top, folder.parent):
+            return None
+        folder = folder.parent

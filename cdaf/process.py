@@ -1,0 +1,86 @@
+"""The one door to other programs."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cdaf.errors import CdafError
+
+
+class Finished(NamedTuple):
+    """What a program left behind."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def find(program: str) -> str | None:
+    """The program's path, if it is on PATH."""
+    return shutil.which(program)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+) -> Finished:
+    """Run a program to its end; no shell is involved.
+
+    `env` is added to this process's environment. Raises CdafError when it cannot be started or takes longer than
+    `timeout` seconds.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    except OSError as error:
+        raise CdafError(f"{argv[0]} cannot be started: {error.strerror}", f"install {argv[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CdafError(f"{argv[0]} took longer than {timeout:.0f} s") from error
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def must(
+    argv: Sequence[str],
+    failure: type[CdafError],
+    message: str,
+    hint: str = "",
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+) -> bytes:
+    """Run a program that has to succeed and return its stdout; otherwise raise `failure` with the program's output."""
+    done = run(argv, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
+    if done.code:
+        raise failure(message, hint, (done.stderr or done.stdout).decode(errors="replace").strip())
+    return done.stdout
+
+
+def stream(argv: Sequence[str], line: Callable[[str], None], *, cwd: Path | None = None) -> int:
+    """Run a program and hand each line of its output (both streams) to `line` as it comes; returns the exit code."""
+    try:
+        with subprocess.Popen(
+            argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as running:
+            assert running.stdout is not None
+            for text in running.stdout:
+                line(text.rstrip("\n"))
+    except OSError as error:
+        raise CdafError(f"{argv[0]} cannot be started: {error.strerror}", f"install {argv[0]}") from error
+    return running.returncode

@@ -1,0 +1,96 @@
+"""What the user writes, as types: the tables of `cdaf.toml`.
+
+Both sides use these: package reads the file, the manifest carries what release needs, and release may override it.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Command = tuple[str, ...]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A table of `cdaf.toml`; unknown keys are faults."""
+
+
+class User(Table, frozen=True, kw_only=True):
+    """Who the service runs as."""
+
+    name: Annotated[str, Meta(description="Name in passwd and group.", pattern=r"^[a-z_][a-z0-9_-]{0,30}$")] = "app"
+    id: Annotated[int, Meta(description="Numeric id of user and group.", ge=1, le=60000)] = 10001
+
+
+class Service(Table, frozen=True, kw_only=True):
+    """The service itself."""
+
+    start: Annotated[Command, Meta(description="The command that starts it, as a list.", min_length=1)]
+    name: Annotated[str | None, Meta(description="Default: the name in the language's own manifest.")] = None
+    version: Annotated[str | None, Meta(description="Default: the version there, or git's tag.")] = None
+    language: Annotated[str | None, Meta(description="Default: told from the lockfile present.")] = None
+    port: Annotated[int | None, Meta(description="The port that it listens on.", ge=1, le=65535)] = None
+    include: Annotated[tuple[str, ...], Meta(description="Allow-list of tracked files, to /app.")] = ()
+    env: Annotated[dict[str, str], Meta(description="Environment of the image. Never a secret.")] = {}
+    state: Annotated[tuple[str, ...], Meta(description="Folders the service may write to.")] = ()
+    extras: Annotated[tuple[str, ...], Meta(description="Extras of the project to take in.")] = ()
+    groups: Annotated[tuple[str, ...], Meta(description="Dependency groups to take in.")] = ()
+    user: Annotated[User, Meta(description="Who the service runs as.")] = User()
+
+
+class Build(Table, frozen=True, kw_only=True):
+    """Commands at CI time, in a container without network."""
+
+    run: Annotated[tuple[Command, ...], Meta(description="Commands, in order, at /app.")] = ()
+    outputs: Annotated[tuple[str, ...], Meta(description="What they make; may name ignored paths.")] = ()
+    image: Annotated[str | None, Meta(description="The image they run in. Default: the base.")] = None
+
+
+class Image(Table, frozen=True, kw_only=True):
+    """The runtime image."""
+
+    base: Annotated[str | None, Meta(description="The base image. Default: the language's.")] = None
+    platforms: Annotated[tuple[str, ...], Meta(description="The platforms to make.", min_length=1)] = ("linux/amd64",)
+
+
+class Smoke(Table, frozen=True, kw_only=True):
+    """The smoke test."""
+
+    health: Annotated[str | None, Meta(description="Path that answers 2xx when the service is ready.")] = None
+    before: Annotated[tuple[Command, ...], Meta(description="Run in the tested image first.")] = ()
+    sidecars: Annotated[tuple[str, ...], Meta(description="Images that stand beside the service.")] = ()
+    compose: Annotated[tuple[str, ...], Meta(description="Further compose files, merged in order.")] = ()
+    env: Annotated[dict[str, str], Meta(description="Environment of the service in the test alone.")] = {}
+    secrets: Annotated[tuple[str, ...], Meta(description="Variables handed over at release, by name.")] = ()
+    group: Annotated[str | None, Meta(description="Dependency group of the checks.")] = None
+    checks: Annotated[Command, Meta(description="The command that checks the service.")] = ()
+    image: Annotated[str | None, Meta(description="Another base for the checks.")] = None
+    files: Annotated[tuple[str, ...], Meta(description="The checks' own files, tracked, to /app.")] = ("smoke/**",)
+    restart: Annotated[bool, Meta(description="Restart the service and run the checks once more.")] = False
+    timeout: Annotated[int, Meta(description="Seconds until the service must be healthy.", ge=1)] = 60
+    check_timeout: Annotated[int, Meta(description="Seconds that the checks may take.", ge=1)] = 600
+    untested: Annotated[tuple[str, ...], Meta(description="Platforms published without a run.")] = ()
+
+
+class Publish(Table, frozen=True, kw_only=True):
+    """Where a tested image goes."""
+
+    to: Annotated[tuple[str, ...], Meta(description="Targets, kind:where.")] = ()
+    tags: Annotated[tuple[str, ...], Meta(description="Tags that never move.")] = ("sha-{commit}", "{version}")
+    moving: Annotated[tuple[str, ...], Meta(description="Tags that may move.")] = ()
+
+
+class Settings(Table, frozen=True, kw_only=True):
+    """The whole of `cdaf.toml`."""
+
+    service: Service
+    build: Build = Build()
+    image: Image = Image()
+    smoke: Smoke = Smoke()
+    publish: Publish = Publish()
+    environments: Annotated[dict[str, Publish], Meta(description="Named sets of targets, for --to NAME.")] = {}
+
+
+def table_type(name: str) -> Any:
+    """The type of a top-level table, for key-by-key conversion."""
+    return msgspec.structs.fields(Settings)[[f.name for f in msgspec.structs.fields(Settings)].index(name)].type

@@ -1,0 +1,70 @@
+"""The content-addressed cache: files named by the SHA-256 of their bytes, shared by any number of processes.
+
+A file enters by a rename within the store, so a reader sees all of it or nothing, and two writers of the same bytes
+cannot hurt one another. What was found damaged is thrown away by `checked`.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from cdaf import places
+
+
+def path(kind: str, sha256: str) -> Path:
+    """Where content of this hex digest lies; `kind` is a folder such as `archives` or `blobs`."""
+    return places.cache() / kind / sha256[:2] / sha256
+
+
+def has(kind: str, sha256: str) -> bool:
+    """Whether the content is there (not whether it is intact)."""
+    return path(kind, sha256).is_file()
+
+
+@contextmanager
+def writing(kind: str) -> Iterator[tuple[IO[bytes], Path]]:
+    """A temporary file on the store's own file system and its path; gone at the end unless `keep` took it."""
+    folder = places.cache() / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".new-", dir=folder)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield file, Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def keep(written: Path, kind: str, sha256: str) -> Path:
+    """Move a flushed temporary file to its place; the caller has checked its digest."""
+    target = path(kind, sha256)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return written.replace(target)
+
+
+def put(kind: str, chunks: Iterable[bytes]) -> tuple[str, Path]:
+    """Store content; returns its hex SHA-256 and its path."""
+    digest = hashlib.sha256()
+    with writing(kind) as (file, temporary):
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        return digest.hexdigest(), keep(temporary, kind, digest.hexdigest())
+
+
+def checked(kind: str, sha256: str) -> Path | None:
+    """The content's path if it is there and its bytes still have that digest; a damaged file is removed."""
+    found = path(kind, sha256)
+    try:
+        with found.open("rb") as file:
+            intact = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return None
+    if not intact:
+        found.unlink(missing_ok=True)
+        return None
+    return found

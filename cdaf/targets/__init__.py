@@ -1,0 +1,1 @@
+"""Where a tested image goes: `kind:where`, one verb, a module each, a line each."""
