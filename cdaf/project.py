@@ -1,11 +1,19 @@
-"""The project as it stands on disk: settings, name, version, commit, tracked files."""
+"""The project as it stands on disk: settings, name, version, commit, and the tracked files that enter its bundle."""
 
-from pathlib import Path
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from cdaf.settings import Settings
+from cdaf import config, git, languages, rules
+from cdaf.errors import ProjectError, faults
+from cdaf.patterns import matching
+from cdaf.settings import Settings, Smoke
 from cdaf.versions import Version
+
+DEFAULT_CHECKS = Smoke().files
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -18,19 +26,25 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class File(msgspec.Struct, frozen=True):
-    """One file that enters the bundle: `name` relative to the service with `/`, and whether any execute bit is set."""
+    """One tracked path that enters the bundle: `name` is relative to the service, with `/`.
+
+    `link` is the target of a symbolic link, which has no bytes of its own and enters as a link of the plan.
+    """
 
     name: str
     path: Path
     executable: bool
+    link: str = ""
 
 
 class Project(msgspec.Struct, frozen=True):
     """A service before anything is resolved."""
 
     root: Path  # the service's folder
-    repository: Path | None  # the git work tree's root
+    repository: Path  # the git work tree's root
     settings: Settings
+    origins: dict[str, str]
+    file: Path  # where the settings stand
     name: str
     version: Version
     language: str
@@ -38,3 +52,150 @@ class Project(msgspec.Struct, frozen=True):
     files: tuple[File, ...]  # by [service] include
     checks: tuple[File, ...]  # by [smoke] files
     compose: tuple[File, ...]  # by [smoke] compose
+
+
+def read(
+    root: Path,
+    flags: Mapping[str, object] = {},
+    *,
+    release: bool = False,
+    environ: Mapping[str, str] = os.environ,
+) -> Project:
+    """The project in `root`. Raises ProjectError with all faults of its settings and its files."""
+    root = root.resolve()
+    loaded = config.read(root, flags, environ)
+    settings, found = loaded.settings, rules.broken(loaded.settings)
+    head = git.head(root)
+    top = head.root.resolve()
+    language = settings.service.language or languages.detect(root, top)
+    if language is None or language not in languages.MODULES:
+        found.append(_no_language(language))
+        raise ProjectError(faults(loaded.file.name, found), "commit a lockfile (`uv lock`), or set service.language")
+    name, number = languages.load(language).identify(root)
+    name, number = settings.service.name or name or root.name, settings.service.version or number
+    if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):
+        found.append(f"service.name: {name!r} cannot name an image: use a-z, 0-9 and single . _ - between them")
+    listed = {entry.name: entry for entry in git.tracked(root)}
+    files = _files(root, top, listed, settings.service.include, "service.include", found)
+    checks = _files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found)
+    compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
+    if found:
+        raise ProjectError(faults(loaded.file.name, found), "mend each of them; `cdaf schema` prints every key")
+    source = Source(_time(head.time, environ), settings.service.repository, head.commit)
+    version = _version(root, head, number, release=release)
+    return Project(
+        root, top, settings, loaded.origins, loaded.file, name, version, language, source, files, checks, compose
+    )
+
+
+def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -> Project:
+    """The project with its dirtiness decided, once locks are written.
+
+    `inputs` are the files and folders beyond the project's own that enter the bundle: locks, and what is built.
+    Raises ProjectError when a release was asked for and the tree is dirty.
+    """
+    own = [project.file, *(file.path for file in (*project.files, *project.checks, *project.compose))]
+    dirty = sorted(_differing(project.repository, [*own, *inputs]))
+    if not dirty:
+        return project
+    named = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
+    if release:
+        raise ProjectError(f"a release cannot be made of a dirty tree: {named} differ from the commit", "commit them")
+    commit = project.source.commit or ""
+    return msgspec.structs.replace(
+        project,
+        version=Version(project.version.number, commit[:12], dirty=True),
+        source=msgspec.structs.replace(project.source, dirty=True),
+    )
+
+
+def _differing(top: Path, inputs: Iterable[Path]) -> set[str]:
+    changed = git.changed(top)
+    names = {entry.name for entry in git.tracked(top)}
+    found = set()
+    for path in inputs:
+        name = path.resolve().relative_to(top).as_posix() if path.resolve().is_relative_to(top) else ""
+        if path.is_dir():
+            inside = "" if name in ("", ".") else f"{name}/"
+            found |= {entry for entry in changed if entry.startswith(inside)}
+        elif name and (name in changed or name not in names):
+            found.add(name)
+    return found
+
+
+def _no_language(declared: str | None) -> str:
+    known = ", ".join(languages.MODULES)
+    if declared:
+        return f"service.language: {declared!r} is not one of {known}"
+    wanted = sorted({file for name in languages.MODULES for file in languages.load(name).LOCKFILES})
+    return f"no lockfile here or above ({', '.join(wanted)}), so nothing says what to package"
+
+
+def _check_patterns(settings: Settings, listed: Iterable[str]) -> tuple[str, ...]:
+    patterns = settings.smoke.files
+    is_default = patterns == DEFAULT_CHECKS
+    if not settings.smoke.checks or (is_default and not matching(patterns[0], listed)):
+        return ()
+    return patterns
+
+
+def _files(
+    root: Path, top: Path, listed: Mapping[str, git.Tracked], patterns: Iterable[str], key: str, found: list[str]
+) -> tuple[File, ...]:
+    names: set[str] = set()
+    for pattern in patterns:
+        hits = matching(pattern, listed)
+        if not hits:
+            found.append(f"{key}: {pattern!r} matches nothing that git tracks")
+        names.update(hits)
+    return tuple(file for name in sorted(names) if (file := _file(root, top, listed[name], key, found)))
+
+
+def _file(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str]) -> File | None:
+    path = root / entry.name
+    if re.search(r"[\x00-\x1f\x7f]", entry.name):
+        found.append(f"{key}: {entry.name!r} has a control character in its name, and a bundle holds none")
+    elif entry.mode == "160000":
+        found.append(f"{key}: {entry.name} is a submodule; name its files through a dependency instead")
+    elif entry.mode == "120000" and path.is_symlink():
+        return _link(root, top, entry, key, found)
+    elif not path.is_file() or path.is_symlink():
+        found.append(f"{key}: {entry.name} is tracked but no regular file on disk")
+    else:
+        return File(entry.name, path, entry.mode == "100755")
+    return None
+
+
+def _link(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str]) -> File | None:
+    path = root / entry.name
+    target = str(path.readlink())
+    inside = not PurePosixPath(target).is_absolute() and path.resolve().is_relative_to(root)
+    if inside:
+        return File(entry.name, path, executable=False, link=target)
+    where = "project" if not path.resolve().is_relative_to(top) else "service's folder"
+    found.append(f"{key}: {entry.name} is a symbolic link out of the {where}, to {target}")
+    return None
+
+
+def _time(committed: int, environ: Mapping[str, str]) -> int:
+    """The one time in a bundle; SOURCE_DATE_EPOCH wins (reproducible-builds.org specification)."""
+    told = environ.get("SOURCE_DATE_EPOCH", "")
+    if told and not told.isdigit():
+        raise ProjectError(f"SOURCE_DATE_EPOCH is {told!r}, not a number of seconds", "unset it, or set it to digits")
+    return int(told) if told else committed
+
+
+def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -> Version:
+    if number is None:
+        number = git.describe(root)
+        if head.shallow:
+            raise ProjectError(
+                "the version comes from git's tags, and this clone is shallow",
+                "fetch the history: `git fetch --unshallow --tags`",
+            )
+    if number is None:
+        raise ProjectError("no version: not in the project's manifest and no v… tag in git", "set service.version")
+    if not rules.VERSION.fullmatch(number):
+        raise ProjectError(f"version {number!r} is not of the form 1.4.0 or 1.4.0-rc.1", "change it")
+    is_release = release or f"v{number}" in head.tags
+    return Version(number, "" if is_release else head.commit[:12])

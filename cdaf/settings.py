@@ -29,6 +29,9 @@ class Service(Table, frozen=True, kw_only=True):
     name: Annotated[str | None, Meta(description="Default: the name in the language's own manifest.")] = None
     version: Annotated[str | None, Meta(description="Default: the version there, or git's tag.")] = None
     language: Annotated[str | None, Meta(description="Default: told from the lockfile present.")] = None
+    repository: Annotated[
+        str | None, Meta(description="URL of its source, for the image's label. Never taken from a clone's remote.")
+    ] = None
     port: Annotated[int | None, Meta(description="The port that it listens on.", ge=1, le=65535)] = None
     include: Annotated[tuple[str, ...], Meta(description="Allow-list of tracked files, to /app.")] = ()
     env: Annotated[dict[str, str], Meta(description="Environment of the image. Never a secret.")] = {}
