@@ -1,0 +1,309 @@
+"""OCI image values and their bytes: descriptors, manifests, indexes, layouts, and the tar that every engine loads.
+
+Rules are those of the OCI image-spec 1.1 (manifest.md, image-index.md, image-layout.md, annotations.md).
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cdaf.errors import ImageError, PublishError
+from cdaf.plan import BasePin
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = LAYER + "+gzip"
+LAYER_ZSTD = LAYER + "+zstd"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = DOCKER_LAYER + ".gzip"
+MANIFESTS = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
+REF_NAME = "org.opencontainers.image.ref.name"
+CONTAINERD_NAME = "io.containerd.image.name"
+
+_CANONICAL = {
+    DOCKER_INDEX: INDEX,
+    DOCKER_MANIFEST: MANIFEST,
+    DOCKER_CONFIG: CONFIG,
+    DOCKER_LAYER: LAYER,
+    DOCKER_LAYER_GZIP: LAYER_GZIP,
+}
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_CHUNK = 1 << 20
+
+
+class Descriptor(msgspec.Struct, frozen=True):
+    """What a digest points to; `platform` as "linux/arm64/v8", where the index says it."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: str | None = None
+    annotations: dict[str, str] = {}
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """A layer: `digest` of the blob, `diff_id` of its tar; `path` is None for one of the base, not yet fetched."""
+
+    digest: str
+    diff_id: str
+    size: int
+    media_type: str
+    name: str
+    path: Path | None = None
+
+
+class Image(msgspec.Struct, frozen=True):
+    """The image of one platform; `digest` is the manifest's, `config_digest` the id that engines know it by."""
+
+    platform: str
+    digest: str
+    manifest: bytes
+    config: bytes
+    config_digest: str
+    layers: tuple[Layer, ...]
+    base: BasePin | None = None
+
+
+def digest_of(data: bytes) -> str:
+    """The digest of bytes, as OCI writes it."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def hexed(digest: str) -> str:
+    """The hex part of a digest."""
+    return digest.partition(":")[2]
+
+
+def canonical(media_type: str) -> str:
+    """The OCI name of a media type that the engine calls by its own; the bytes behind are the same."""
+    return _CANONICAL.get(media_type, media_type)
+
+
+def platform_object(platform: str) -> dict[str, str]:
+    """The index's platform object of "os/architecture[/variant]"."""
+    names = ("os", "architecture", "variant")
+    parts = dict(zip(names, platform.split("/"), strict=False))
+    return {key: parts[key] for key in ("architecture", "os", "variant") if key in parts}
+
+
+def platform_text(found: Mapping[str, Any]) -> str:
+    """The same as text; nothing in it may be missing but the variant."""
+    parts = (found.get("os") or "unknown", found.get("architecture") or "unknown", found.get("variant"))
+    return "/".join(part for part in parts if part)
+
+
+def config_descriptor(config: bytes) -> Descriptor:
+    """The descriptor of an image config."""
+    return Descriptor(CONFIG, digest_of(config), len(config))
+
+
+def manifest_bytes(config: Descriptor, layers: Sequence[Layer]) -> bytes:
+    """An image manifest, base layers first; one order of keys, no blanks."""
+    return msgspec.json.encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _object(config),
+            "layers": [_object(Descriptor(canonical(each.media_type), each.digest, each.size)) for each in layers],
+        }
+    )
+
+
+def index_bytes(images: Sequence[Image]) -> tuple[bytes, str]:
+    """An image index over platforms, in the order given, and its digest."""
+    entries = [_object(_descriptor(image)) for image in images]
+    data = msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    return data, digest_of(data)
+
+
+def published(images: Sequence[Image]) -> tuple[bytes, str, str]:
+    """What a release publishes: bytes, media type, digest. One platform is its manifest itself, several an index."""
+    if len(images) == 1:
+        return images[0].manifest, MANIFEST, images[0].digest
+    data, digest = index_bytes(images)
+    return data, INDEX, digest
+
+
+def write_layout(folder: Path, images: Sequence[Image], tags: Sequence[str] = ()) -> Literal["created", "present"]:
+    """Write images as an OCI layout; an existing layout is added to, and its other entries stay.
+
+    Files are copies: a cache that shares its files with a folder of the user's would change with it. Raises ImageError
+    when a base layer is not in the cache, PublishError when the folder is something else.
+    """
+    data, media_type, digest = published(images)
+    old = _existing(folder)
+    names = tags or ("",)
+    root = Descriptor(media_type, digest, len(data), images[0].platform if len(images) == 1 else None)
+    new = [_named(root, name) for name in names]
+    kept = [entry for entry in old or () if _name(entry) not in tags and entry not in new]
+    if old is not None and all(entry in old for entry in new) and _complete(folder, images, digest):
+        return "present"
+    index = msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, *new]})
+    _fill(folder, images, {digest: data}, index)
+    return "created"
+
+
+def archive(image: Image, tags: Sequence[str] = (), omit: frozenset[str] = frozenset()) -> Iterator[bytes]:
+    """One tar that is an OCI layout and a Docker archive at once, in pieces; the same bytes every time.
+
+    `tags` are full references. `omit` names layers, by diff id, that the receiver is known to have. Raises ImageError
+    when a base layer is not in the cache.
+    """
+    import tarfile
+
+    def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+        info = tarfile.TarInfo(name)
+        info.size, info.type, info.mode = size, kind, 0o755 if kind == tarfile.DIRTYPE else 0o644
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8")
+
+    def small(name: str, data: bytes) -> bytes:
+        return header(name, len(data)) + data + bytes(-len(data) % 512)
+
+    entries = [_named(_descriptor(image), tag.rpartition(":")[2], tag) for tag in tags] or [_object(_descriptor(image))]
+    docker = {
+        "Config": _blob_name(image.config_digest),
+        "RepoTags": [_familiar(tag) for tag in tags],
+        "Layers": [_blob_name(layer.digest) for layer in image.layers],
+    }
+    yield header("blobs", 0, tarfile.DIRTYPE) + header("blobs/sha256", 0, tarfile.DIRTYPE)
+    yield small("index.json", msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
+    yield small("manifest.json", msgspec.json.encode([docker]))
+    yield small("oci-layout", _LAYOUT)
+    yield small(_blob_name(image.digest), image.manifest)
+    yield small(_blob_name(image.config_digest), image.config)
+    for layer in _distinct(image.layers):
+        if layer.diff_id not in omit:
+            yield header(_blob_name(layer.digest), layer.size)
+            yield from _content(layer)
+            yield bytes(-layer.size % 512)
+    yield bytes(1024)
+
+
+def blobs(images: Sequence[Image]) -> tuple[Layer, ...]:
+    """The layers of several images, each blob once."""
+    return _distinct([layer for image in images for layer in image.layers])
+
+
+def _object(descriptor: Descriptor) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "mediaType": descriptor.media_type,
+        "digest": descriptor.digest,
+        "size": descriptor.size,
+    }
+    if descriptor.platform:
+        found["platform"] = platform_object(descriptor.platform)
+    if descriptor.annotations:
+        found["annotations"] = dict(sorted(descriptor.annotations.items()))
+    return found
+
+
+def _descriptor(image: Image) -> Descriptor:
+    return Descriptor(MANIFEST, image.digest, len(image.manifest), image.platform)
+
+
+def _named(descriptor: Descriptor, name: str, full: str = "") -> dict[str, Any]:
+    notes = {key: value for key, value in ((REF_NAME, name), (CONTAINERD_NAME, full)) if value}
+    return _object(msgspec.structs.replace(descriptor, annotations=notes))
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(REF_NAME, ""))
+
+
+def _familiar(tag: str) -> str:
+    return tag.removeprefix("docker.io/").removeprefix("library/")
+
+
+def _blob_name(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
+def _distinct(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    return tuple({layer.digest: layer for layer in layers}.values())
+
+
+def _path(layer: Layer) -> Path:
+    if layer.path is None:
+        raise ImageError(
+            f"layer {layer.digest} of the base is not in the cache", "fetch the base first: its registry must answer"
+        )
+    return layer.path
+
+
+def _content(layer: Layer) -> Iterator[bytes]:
+    left = layer.size
+    with _path(layer).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            left -= len(chunk)
+            yield chunk
+    if left:
+        raise ImageError(f"the cache's copy of layer {layer.digest} is damaged", "run the command again")
+
+
+def _existing(folder: Path) -> list[dict[str, Any]] | None:
+    """The entries of a layout, None when there is none. Raises PublishError for any other content."""
+    try:
+        if not any(folder.iterdir()):
+            return None
+        layout = msgspec.json.decode((folder / "oci-layout").read_bytes())
+        index = msgspec.json.decode((folder / "index.json").read_bytes())
+        if layout.get("imageLayoutVersion") == "1.0.0" and isinstance(index["manifests"], list):
+            return list(index["manifests"])
+    except FileNotFoundError:
+        if not folder.exists():
+            return None
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, NotADirectoryError):
+        pass
+    raise PublishError(f"{folder} is there and is not an OCI layout 1.0.0", "name another folder, or remove it")
+
+
+def _complete(folder: Path, images: Sequence[Image], root: str) -> bool:
+    wanted = {root: None} | {layer.digest: layer.size for layer in blobs(images)}
+    wanted |= {image.digest: len(image.manifest) for image in images}
+    wanted |= {image.config_digest: len(image.config) for image in images}
+    return all(_is(folder / _blob_name(digest), size) for digest, size in wanted.items())
+
+
+def _is(path: Path, size: int | None) -> bool:
+    return path.is_file() and (size is None or path.stat().st_size == size)
+
+
+def _fill(folder: Path, images: Sequence[Image], roots: Mapping[str, bytes], index: bytes) -> None:
+    """Write all files into a sibling first and then move them, `index.json` last: it names only what is there.
+
+    A new layout appears by one rename.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        new = Path(scratch) / "layout"
+        (new / "blobs" / "sha256").mkdir(parents=True)
+        small = {**roots, **{each.digest: each.manifest for each in images}}
+        small |= {each.config_digest: each.config for each in images}
+        for digest, data in small.items():
+            (new / _blob_name(digest)).write_bytes(data)
+        for layer in blobs(images):
+            if not _is(folder / _blob_name(layer.digest), layer.size):
+                shutil.copyfile(_path(layer), new / _blob_name(layer.digest))
+        (new / "oci-layout").write_bytes(_LAYOUT)
+        (new / "index.json").write_bytes(index)
+        _move(new, folder)
+
+
+def _move(new: Path, folder: Path) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        new.replace(folder)
+        return
+    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    for blob in (new / "blobs" / "sha256").iterdir():
+        blob.replace(folder / "blobs" / "sha256" / blob.name)
+    (new / "index.json").replace(folder / "index.json")
