@@ -68,3 +68,20 @@ def checked(kind: str, sha256: str) -> Path | None:
         found.unlink(missing_ok=True)
         return None
     return found
+
+
+def remember(kind: str, key: str, data: bytes) -> None:
+    """Keep a small result under the hex digest of its inputs."""
+    with writing(kind) as (file, temporary):
+        file.write(hashlib.sha256(data).hexdigest().encode() + b"\n" + data)
+        file.flush()
+        keep(temporary, kind, key)
+
+
+def recall(kind: str, key: str) -> bytes | None:
+    """The result kept under those inputs, unless there is none or it is damaged."""
+    try:
+        checksum, _, data = path(kind, key).read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return None
+    return data if hashlib.sha256(data).hexdigest().encode() == checksum else None

@@ -26,12 +26,14 @@ class Lock(msgspec.Struct, frozen=True):
 
     `packages` are values of the language's own; only the language reads them. `files` are the native lockfiles as
     sealed under `locks/` (redacted bytes, by file name). `resolver` names the tools and versions that read them.
+    `inputs` are the files and folders that decide what enters the bundle: lockfiles, manifests, sources to be built.
     """
 
     packages: Sequence[object]
     files: dict[str, bytes]
     resolver: dict[str, str]
     pins: Pins
+    inputs: tuple[Path, ...] = ()
 
 
 class Archive(msgspec.Struct, frozen=True):

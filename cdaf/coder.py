@@ -1,0 +1,71 @@
+"""The pinned coder: a layer as a row of gzip members (RFC 1952, section 2.2).
+
+Deflate streams that an archive already holds are wrapped as they stand, so no compressor touches them; all else goes
+through one exact version of libdeflate, in pieces whose borders depend on nothing but the content.
+"""
+
+import hashlib
+import struct
+import zlib
+from typing import IO, Any
+
+import deflate
+
+_LEVEL = 6
+_PIECE = 1 << 20
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
+_TRAILER = struct.Struct("<II")
+
+
+class Stream:
+    """A layer being written: its compressed bytes go to `out`, while both digests and the size are kept."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._blob: Any = hashlib.sha256()
+        self._diff: Any = hashlib.sha256()
+        self._waiting = bytearray()
+        self.size = 0
+
+    def plain(self, data: bytes) -> None:
+        """Add bytes that have to be compressed."""
+        self._waiting += data
+        while len(self._waiting) >= _PIECE:
+            self._member(bytes(self._waiting[:_PIECE]))
+            del self._waiting[:_PIECE]
+
+    def begin(self) -> None:
+        """Begin a spliced member: what waits is written, and `spliced` may follow."""
+        if self._waiting:
+            self._member(bytes(self._waiting))
+            self._waiting.clear()
+        self._write(_HEADER)
+
+    def spliced(self, raw: bytes) -> None:
+        """Add bytes of a finished deflate stream as they stand."""
+        self._write(raw)
+
+    def inflated(self, data: bytes) -> None:
+        """Account for what a spliced stream inflates to."""
+        self._diff.update(data)
+
+    def end(self, crc: int, size: int) -> None:
+        """End a spliced member with its checksum and its inflated size."""
+        self._write(_TRAILER.pack(crc, size & 0xFFFFFFFF))
+
+    def finish(self) -> tuple[str, str]:
+        """Write what waits; the blob's digest and the diff id, both `sha256:…`."""
+        if self._waiting or not self.size:
+            self._member(bytes(self._waiting))
+            self._waiting.clear()
+        return f"sha256:{self._blob.hexdigest()}", f"sha256:{self._diff.hexdigest()}"
+
+    def _member(self, data: bytes) -> None:
+        self._diff.update(data)
+        self._write(_HEADER + bytes(deflate.deflate_compress(data, _LEVEL)))
+        self.end(zlib.crc32(data), len(data))
+
+    def _write(self, data: bytes) -> None:
+        self._blob.update(data)
+        self.size += len(data)
+        self._out.write(data)

@@ -1,0 +1,81 @@
+"""Tar headers whose every byte follows from the entry (POSIX.1-2001 pax interchange format).
+
+One time for all, no names of owners, and a pax record only where ustar has no room.
+"""
+
+import struct
+from typing import Literal
+
+import msgspec
+
+TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that zip knows too
+BLOCK = 512
+END = bytes(2 * BLOCK)
+_KINDS = {"file": b"0", "link": b"2", "dir": b"5"}
+_LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
+
+
+class Header(msgspec.Struct, frozen=True):
+    """One entry: `path` is relative, without a leading slash; `size` in bytes, of a file alone."""
+
+    path: str
+    kind: Literal["file", "link", "dir"]
+    mode: int = 0o644
+    size: int = 0
+    target: str = ""
+    uid: int = 0
+    gid: int = 0
+
+
+def encode(header: Header) -> bytes:
+    """The header's blocks, a pax header in front where a value does not fit."""
+    name = (header.path + "/" if header.kind == "dir" else header.path).encode()
+    target = header.target.encode()
+    records = b""
+    if len(name) > 100 or not name.isascii():
+        records += _record(b"path", name)
+    if len(target) > 100 or not target.isascii():
+        records += _record(b"linkpath", target)
+    if header.size >= 1 << 33:
+        records += _record(b"size", str(header.size).encode())
+    block = _block(name, header.mode, header.uid, header.gid, header.size, _KINDS[header.kind], target)
+    if not records:
+        return block
+    extended = _block(b"././@PaxHeader", 0o644, 0, 0, len(records), b"x", b"")
+    return extended + records + padding(len(records)) + block
+
+
+def padding(size: int) -> bytes:
+    """The zeros that fill a file of `size` bytes up to whole blocks."""
+    return bytes(-size % BLOCK)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """`LENGTH key=value\\n`, where the length counts itself."""
+    bare = len(key) + len(value) + 3
+    length = bare + len(str(bare))
+    length = bare + len(str(length))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _block(name: bytes, mode: int, uid: int, gid: int, size: int, kind: bytes, target: bytes) -> bytes:
+    fields = (
+        name[:100],
+        b"%07o\0" % mode,
+        b"%07o\0" % uid,
+        b"%07o\0" % gid,
+        b"%011o\0" % (size if size < 1 << 33 else 0),
+        b"%011o\0" % TIME,
+        b" " * 8,
+        kind,
+        target[:100],
+        b"ustar\x0000",
+        b"",
+        b"",
+        b"%07o\0" % 0,
+        b"%07o\0" % 0,
+        b"",
+        b"",
+    )
+    block = _LAYOUT.pack(*fields)
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
