@@ -1,0 +1,1 @@
+"""What contributors and CI need on a bare machine; cdaf itself never imports this."""

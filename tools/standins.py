@@ -1,0 +1,154 @@
+"""Stand-ins for public images, made of Debian's packages where no public registry can be reached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tools import push, rootfs, state
+
+REVISION = 1  # of how images are made; a new one makes all anew
+FILES = Path(__file__).parent / "images"
+LABEL = "org.cdaf.stand-in"
+AT_ONCE = 2
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """One image: its public name, Debian's packages, and the configuration that its users rely on.
+
+    `shows` is the package whose version the label tells. Files of tools/images/NAME go to the same place in the image.
+    """
+
+    name: str
+    tag: str
+    packages: tuple[str, ...]
+    shows: str
+    config: Mapping[str, Any]
+    links: Mapping[str, str] = field(default_factory=dict)
+    arches: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}:{self.tag}"
+
+    @property
+    def repository(self) -> str:
+        return self.name if "/" in self.name else f"library/{self.name}"
+
+
+ENTRY = ["/usr/local/bin/docker-entrypoint.sh"]
+
+
+def _server(command: list[str], ports: list[int], volume: str, env: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "Entrypoint": ENTRY,
+        "Cmd": command,
+        "Env": [PATH, *env],
+        "ExposedPorts": {f"{port}/tcp": {} for port in ports},
+        "Volumes": {volume: {}},
+    }
+
+
+PYTHON = StandIn(
+    "python",
+    "3.13-slim",
+    ("python3", "ca-certificates", "netbase", "tzdata"),
+    "python3.13",
+    {"Cmd": ["python3"], "Env": [PATH, "LANG=C.UTF-8"]},
+    {"usr/bin/python": "python3"},
+    ("amd64", "arm64"),
+)
+POSTGRES = StandIn(
+    "postgres",
+    "17",
+    ("postgresql-17", "tzdata"),
+    "postgresql-17",
+    _server(
+        ["postgres"],
+        [5432],
+        "/var/lib/postgresql/data",
+        ("LANG=C.UTF-8", "PG_MAJOR=17", "PGDATA=/var/lib/postgresql/data"),
+    )
+    | {"StopSignal": "SIGINT"},
+    {f"usr/local/bin/{tool}": f"../../lib/postgresql/17/bin/{tool}" for tool in ("postgres", "initdb", "pg_ctl")},
+)
+REDIS = StandIn("redis", "7", ("redis-server",), "redis-server", _server(["redis-server"], [6379], "/data"))
+DEFAULT = (PYTHON, POSTGRES, REDIS)
+ALL = DEFAULT
+
+
+def key(image: StandIn) -> str:
+    """What an image is made from, as a digest: the same key means that nothing need be done."""
+    parts = [repr((REVISION, rootfs.SUITE, rootfs.EPOCH, rootfs.UNWANTED, image))]
+    parts += [f"{name}\0{content!r}" for name, content in sorted(_files(image).items())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _files(image: StandIn) -> dict[str, bytes]:
+    home = FILES / image.name
+    return {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+def missing(port: int, images: tuple[StandIn, ...] = DEFAULT) -> list[StandIn]:
+    """Those that the registry does not hold as they would be made now."""
+    known = state.read("images")
+    return [
+        image
+        for image in images
+        if known.get(image.reference, {}).get("key") != key(image)
+        or push.served(port, image.repository, image.tag) != known[image.reference]["digest"]
+    ]
+
+
+def make(port: int, images: list[StandIn]) -> None:
+    """Build these and write them to the registry, two at a time. Call it under the lock."""
+    if not images:
+        return
+    rootfs.install()
+    state.say(f"building stand-ins from Debian packages: {', '.join(image.reference for image in images)}")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = {pool.submit(_make, port, image): image for image in images}
+        for done in as_completed(started):
+            if done.exception() is None:
+                image, digest = started[done], done.result()
+                state.write("images", state.read("images") | {image.reference: {"key": key(image), "digest": digest}})
+                state.say(f"{image.reference} is {digest}")
+    for done in started:
+        done.result()
+
+
+def _make(port: int, image: StandIn) -> str:
+    with TemporaryDirectory(dir=state.folder(), prefix="image-") as folder:
+        place = Path(folder)
+        extra = rootfs.overlay(_files(image), image.links, place / "extra")
+        first = place / f"{rootfs.native()}.tar"
+        made = []
+        for arch in sorted(image.arches or (rootfs.native(),), key=lambda arch: arch != rootfs.native()):
+            tar = place / f"{arch}.tar"
+            rootfs.build(image.packages, tar, arch)
+            base, versions = rootfs.layer(tar, place / arch, None if tar == first else first)
+            made.append(push.Image(f"linux/{arch}", (base, extra), _config(image, versions), _created()))
+        return push.push(port, image.repository, image.tag, made)
+
+
+def _created() -> str:
+    return datetime.fromtimestamp(rootfs.EPOCH, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _config(image: StandIn, versions: Mapping[str, str]) -> dict[str, Any]:
+    version = versions.get(image.shows, "unknown")
+    labels = {
+        LABEL: "true",
+        "org.opencontainers.image.title": f"stand-in for {image.reference}",
+        "org.opencontainers.image.description": f"made of Debian {rootfs.SUITE} packages: {image.shows} {version}",
+        "org.opencontainers.image.version": version,
+    }
+    return {**image.config, "Labels": labels}
