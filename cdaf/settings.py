@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 Command = tuple[str, ...]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -32,7 +33,7 @@ class Service(Table, frozen=True, kw_only=True):
     repository: Annotated[
         str | None, Meta(description="URL of its source, for the image's label. Never taken from a clone's remote.")
     ] = None
-    port: Annotated[int | None, Meta(description="The port that it listens on.", ge=1, le=65535)] = None
+    port: Annotated[Port | None, Meta(description="The port that it listens on.")] = None
     include: Annotated[tuple[str, ...], Meta(description="Allow-list of tracked files, to /app.")] = ()
     env: Annotated[dict[str, str], Meta(description="Environment of the image. Never a secret.")] = {}
     state: Annotated[tuple[str, ...], Meta(description="Folders the service may write to.")] = ()

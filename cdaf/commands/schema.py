@@ -1,0 +1,14 @@
+"""cdaf schema"""
+
+import click
+
+from cdaf import console, options
+
+
+@click.command()
+@options.json
+def command() -> None:
+    """Print the JSON schema of cdaf.toml, for editors and for checking by other tools."""
+    from cdaf import schema
+
+    console.result(schema.text())
