@@ -1,6 +1,5 @@
 """The one door to the terminal: results to stdout, one a line; everything else to stderr."""
 
-import json
 import os
 import sys
 import threading
@@ -31,8 +30,8 @@ def begin(*, as_json: bool) -> None:
     """Prepare both streams; progress goes to a live display on a terminal, else to plain lines."""
     global _as_json  # noqa: PLW0603 - one process has one stdout
     _as_json = as_json
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # None when the caller closed it
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - None when the caller closed it
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -57,7 +56,7 @@ def coloured(stream: IO[str], environ: Mapping[str, str]) -> bool:
 def answer(data: Mapping[str, Any], lines: Sequence[str] = ()) -> None:
     """The command's result: its lines, or with --json one object."""
     if _as_json:
-        _out(json.dumps({"ok": True, **data}, ensure_ascii=False, indent=2))
+        _out(_json({"ok": True, **data}))
         return
     for line in lines:
         _out(line)
@@ -90,7 +89,7 @@ def fail(error: CdafError) -> None:
     if _as_json:
         code = exit_code(error)
         told = {"message": message, "hint": hint, "exit_code": code, "transient": error.transient}
-        _out(json.dumps({"ok": False, "error": told}, ensure_ascii=False, indent=2))
+        _out(_json({"ok": False, "error": told}))
         sys.stdout.flush()
 
 
@@ -202,6 +201,12 @@ def _live() -> progress.Sink:
 
 def _shown(text: str) -> str:
     return plain(redact.text(text))
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(data, ensure_ascii=False, indent=2)
 
 
 def _print_table(table: Table) -> None:
