@@ -1,6 +1,16 @@
 """`cdaf.lock`: what native lockfiles don't pin, as values and as a file."""
 
+import tempfile
+import tomllib
+from pathlib import Path
+
 import msgspec
+
+from cdaf.errors import ProjectError
+
+NAME = "cdaf.lock"
+FORMAT = 1
+_HEAD = "# Written by `cdaf lock`: what the native lockfiles do not pin. Commit it.\n"
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
@@ -64,3 +74,50 @@ class Pins(Table, frozen=True, kw_only=True):
     bases: tuple[Base, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
     builds: tuple[Build, ...] = ()
+
+
+def read(file: Path) -> Pins | None:
+    """What `cdaf.lock` says, None when there is none. Raises ProjectError when it is damaged or of another format."""
+    try:
+        parsed = tomllib.loads(file.read_bytes().decode())
+    except FileNotFoundError:
+        return None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ProjectError(f"{NAME}: {error}", "restore it from git, or run `cdaf lock`") from error
+    if parsed.get("format") != FORMAT:
+        raise ProjectError(
+            f"{NAME}: format {parsed.get('format')!r}, and this cdaf reads format {FORMAT}", "run `cdaf lock`"
+        )
+    try:
+        return msgspec.convert(parsed, Pins)
+    except msgspec.ValidationError as error:
+        raise ProjectError(f"{NAME}: {error}", "restore it from git, or run `cdaf lock`") from error
+
+
+def encode(pins: Pins) -> bytes:
+    """The file's bytes, the same for the same pins."""
+    import tomli_w
+
+    content = msgspec.to_builtins(pins, str_keys=True)
+    return (_HEAD + tomli_w.dumps({"format": FORMAT, **content}, multiline_strings=True)).encode()
+
+
+def write(pins: Pins, file: Path) -> None:
+    """Write `cdaf.lock` by a rename, so that it is whole or not there."""
+    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=f".{NAME}-", delete=False) as new:
+        try:
+            new.write(encode(pins))
+            new.close()
+            Path(new.name).chmod(0o644)
+            Path(new.name).replace(file)
+        except BaseException:
+            Path(new.name).unlink(missing_ok=True)
+            raise
+
+
+def base(pins: Pins, wanted: str, platform: str) -> Base:
+    """The pin of a base on a platform. Raises ProjectError when the lock lacks it."""
+    for found in pins.bases:
+        if (found.reference, found.platform) == (wanted, platform):
+            return found
+    raise ProjectError(f"{NAME} does not pin {wanted} for {platform}", "run `cdaf lock`, and commit the file")

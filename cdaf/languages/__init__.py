@@ -4,17 +4,21 @@ A language turns a project into a lock, a lock into archives, and archives into 
 knows languages any more.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from cdaf.manifest import Dependency
 from cdaf.pins import Build, Facts, Pins
 from cdaf.plan import Plans
-from cdaf.project import Project
+
+if TYPE_CHECKING:
+    from cdaf.project import Project
 
 MODULES = {
     "python": "cdaf.languages.python",
