@@ -1,5 +1,6 @@
 """The connections that one worker process holds."""
 
+import atexit
 from dataclasses import dataclass
 
 import redis
@@ -28,5 +29,7 @@ def connect(settings: Settings) -> Parts:
         check=ConnectionPool.check_connection,
         open=True,
     )
+    # Left to the interpreter's own end, the pool waits 5 s for each of its threads, which no longer run by then.
+    atexit.register(database.close)
     cache = redis.Redis.from_url(settings.redis_url, socket_timeout=1, socket_connect_timeout=1)
     return Parts(settings, database, cache)
