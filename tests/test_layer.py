@@ -26,7 +26,10 @@ def written(wanted: plan.Layer, contents: content.Contents, dirs: dict[str, plan
 
 def opened(blob: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob))) as archive:
-        return {found.name: (found, file.read() if (file := archive.extractfile(found)) else b"") for found in archive}
+        return {
+            found.name: (found, file.read() if found.isfile() and (file := archive.extractfile(found)) else b"")
+            for found in archive
+        }
 
 
 @pytest.fixture
