@@ -201,6 +201,19 @@ def _value(found: _Found, key: str, kind: Any, value: object, file: str) -> Any:
 
 
 def _plain(text: str) -> str:
-    """msgspec's message in our terms: lower case, and TOML's word for a sequence."""
-    text = text.replace("`array`", "a list").replace("`object`", "a table").replace("`str`", "text").replace("`", "")
+    """msgspec's message in our terms: lower case, and TOML's words for its types."""
+    for theirs, ours in _WORDS.items():
+        text = text.replace(theirs, ours)
+    text = text.replace("`", "")
     return text[:1].lower() + text[1:]
+
+
+_WORDS = {
+    "`array`": "a list",
+    "`object`": "a table",
+    "`str`": "text",
+    "`int`": "a number",
+    "`bool`": "true or false",
+    "Object contains unknown field": "unknown key",
+    "Object missing required field": "missing key",
+}

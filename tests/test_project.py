@@ -1,0 +1,191 @@
+"""A project as it stands on disk: what enters, what it is called, and what is wrong with it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cdaf import git, project
+from cdaf.errors import ProjectError
+from tests import makers
+
+TOML = '[service]\nstart = ["run"]\ninclude = ["app/**"]\n'
+PYPROJECT = '[project]\nname = "Orders_Api"\nversion = "1.4.0"\n'
+FILES = {"cdaf.toml": TOML, "pyproject.toml": PYPROJECT, "uv.lock": "version = 1\n", "app/main.py": "x = 1\n"}
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    return makers.repository(tmp_path / "service", FILES)
+
+
+def read(root: Path, **how: bool) -> project.Project:
+    return project.read(root, environ={}, **how)
+
+
+def faults(root: Path) -> str:
+    with pytest.raises(ProjectError) as raised:
+        read(root)
+    assert raised.value.exit_code == 3
+    assert raised.value.hint
+    return raised.value.message
+
+
+def test_what_can_be_known_is_not_asked(service: Path) -> None:
+    found = read(service)
+    commit = makers.git(service, "rev-parse", "HEAD")
+    assert (found.name, found.language, found.version.semver) == ("orders-api", "python", f"1.4.0+g{commit[:12]}")
+    assert found.source == project.Source(1700000000, None, commit)
+    assert [(file.name, file.executable) for file in found.files] == [("app/main.py", False)]
+
+
+def test_the_time_is_the_commits_unless_it_is_set(service: Path) -> None:
+    assert project.read(service, environ={"SOURCE_DATE_EPOCH": "1234"}).source.time == 1234
+    with pytest.raises(ProjectError, match="SOURCE_DATE_EPOCH"):
+        project.read(service, environ={"SOURCE_DATE_EPOCH": "tomorrow"})
+
+
+def test_a_release_is_tagged_or_asked_for(service: Path) -> None:
+    assert read(service, release=True).version.semver == "1.4.0"
+    makers.git(service, "tag", "v1.4.1")
+    assert not read(service).version.is_release
+    makers.git(service, "tag", "v1.4.0")
+    assert read(service).version.semver == "1.4.0"
+
+
+def test_git_tells_the_version_when_nothing_else_does(service: Path, tmp_path: Path) -> None:
+    makers.write(service, {"pyproject.toml": '[project]\nname = "orders"\ndynamic = ["version"]\n'})
+    makers.commit(service)
+    assert "no version" in faults(service)
+    makers.git(service, "tag", "v2.0.0")
+    makers.commit(service)
+    assert read(service).version.number == "2.0.0"
+    makers.git(tmp_path, "clone", "-q", "--depth=1", f"file://{service}", "shallow")
+    assert "shallow" in faults(tmp_path / "shallow")
+
+
+def test_only_what_git_tracks_enters(service: Path) -> None:
+    makers.write(service, {"app/secret.env": "x"})
+    assert [file.name for file in read(service).files] == ["app/main.py"]
+
+
+def test_modes_are_gits(service: Path) -> None:
+    (service / "app/main.py").chmod(0o700)
+    makers.commit(service)
+    (service / "app/main.py").chmod(0o640)
+    assert read(service).files[0].executable
+
+
+def test_odd_names(service: Path) -> None:
+    makers.write(service, {"app/a name with spaces.txt": "x", "app/ünïcode.txt": "y"})
+    makers.commit(service)
+    assert [file.name for file in read(service).files] == [
+        "app/a name with spaces.txt",
+        "app/main.py",
+        "app/ünïcode.txt",
+    ]
+    makers.write(service, {"app/new\nline.txt": "x"})
+    makers.commit(service)
+    assert "control character" in faults(service)
+
+
+def test_a_name_that_is_not_utf8(service: Path) -> None:
+    Path(os.fsdecode(os.fsencode(service) + b"/app/\xff.txt")).write_text("x")
+    makers.commit(service)
+    with pytest.raises(ProjectError, match="not a UTF-8 file name"):
+        read(service)
+
+
+def test_links(service: Path, tmp_path: Path) -> None:
+    (service / "app/current.py").symlink_to("main.py")
+    makers.commit(service)
+    assert {file.name: file.link for file in read(service).files} == {"app/current.py": "main.py", "app/main.py": ""}
+    (service / "app/absolute").symlink_to("/etc/passwd")
+    (service / "app/outside").symlink_to("../../elsewhere")
+    makers.commit(service)
+    told = faults(service)
+    assert "app/absolute is a symbolic link out of the project" in told
+    assert "app/outside is a symbolic link out of the project" in told
+
+
+def test_all_faults_come_at_once(service: Path) -> None:
+    makers.write(
+        service,
+        {
+            "cdaf.toml": """
+                [service]
+                start = ["run"]
+                include = ["nothing/**", "../up"]
+                state = ["relative", "/"]
+                env = { DB_PASSWORD = "hunter2", URL = "postgresql://a:b@c/d" }
+                [image]
+                platforms = ["linux/amd64", "windows/amd64"]
+                [smoke]
+                health = "healthz"
+                untested = ["linux/arm64"]
+                restart = true
+                [publish]
+                tags = ["{nonsense}", "{", "a b"]
+            """
+        },
+    )
+    told = faults(service)
+    for part in (
+        "'nothing/**' matches nothing that git tracks",
+        "'../up' leaves the service's folder",
+        "'relative' is not an absolute folder",
+        "service.env.DB_PASSWORD: looks like a secret",
+        "service.env.URL: looks like a secret",
+        "'windows/amd64' is not one of",
+        "smoke.health: needs service.port",
+        "is not a path that begins with /",
+        "smoke.untested: 'linux/arm64' is not in image.platforms",
+        "smoke.restart: needs smoke.checks",
+        "names {nonsense}",
+        "unbalanced braces",
+        "'a b' is not a tag",
+    ):
+        assert part in told, part
+    assert "hunter2" not in told
+
+
+def test_no_lockfile(service: Path) -> None:
+    makers.git(service, "rm", "-q", "uv.lock")
+    assert "no lockfile" in faults(service)
+
+
+def test_no_repository(tmp_path: Path) -> None:
+    makers.write(tmp_path / "loose", FILES)
+    assert "not in a git repository" in faults(tmp_path / "loose")
+    makers.git(tmp_path / "loose", "init", "-q")
+    assert "no commit yet" in faults(tmp_path / "loose")
+
+
+def test_dirty_is_what_enters_and_differs(service: Path) -> None:
+    clean = read(service)
+    assert project.settle(clean, [service / "uv.lock"]) == clean
+    makers.write(service, {"notes.txt": "does not enter"})
+    assert not project.settle(read(service), []).source.dirty
+    makers.write(service, {"app/main.py": "x = 2\n"})
+    dirty = project.settle(read(service), [])
+    assert dirty.source.dirty
+    assert dirty.version.semver.endswith(".dirty")
+    with pytest.raises(ProjectError, match=r"dirty tree: app/main\.py"):
+        project.settle(read(service, release=True), [], release=True)
+
+
+def test_an_uncommitted_lock_makes_a_tree_dirty(service: Path) -> None:
+    makers.write(service, {"cdaf.lock": "format = 1\n"})
+    assert project.settle(read(service), [service / "cdaf.lock"]).source.dirty
+
+
+def test_a_lock_above_and_a_service_below(tmp_path: Path) -> None:
+    files = {f"services/orders/{name}": content for name, content in FILES.items() if name != "uv.lock"}
+    root = makers.repository(tmp_path / "mono", {**files, "uv.lock": "version = 1\n"})
+    found = read(root / "services/orders")
+    assert (found.language, found.repository) == ("python", root)
+    assert [file.name for file in found.files] == ["app/main.py"]
+
+
+def test_tracked_files_have_gits_own_modes(service: Path) -> None:
+    assert git.tracked(service / "app") == (git.Tracked("main.py", "100644"),)
