@@ -92,3 +92,11 @@ def inflate(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
         raise ImageError(f"a damaged deflate stream: {error}") from error
     if not coder.eof or coder.unused_data:
         raise ImageError("a deflate stream that does not end where the archive says")
+
+
+def contents(reader: Reader, entry: Entry) -> Iterator[bytes]:
+    """The entry's own bytes, inflated, at most about 1 MiB at a time."""
+    if entry.method == DEFLATED:
+        yield from (data for _, data in inflate(raw(reader, entry)))
+    else:
+        yield from raw(reader, entry)

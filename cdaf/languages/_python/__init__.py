@@ -1,0 +1,1 @@
+"""The parts of the Python language; `cdaf.languages.python` is their door."""

@@ -1,0 +1,100 @@
+"""The Python language's first act: the lock's choices for every platform, kept from run to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from cdaf import languages, process, progress
+from cdaf.errors import ProjectError, ResolveError
+from cdaf.languages._python import lockfile, memo
+from cdaf.languages._python.values import Choice, Target
+from cdaf.pins import Base, Pins
+from cdaf.project import Project
+
+BASE = "python:3.13-slim"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a lock said: its choices, and the uv that read it."""
+
+    choices: tuple[Choice, ...]
+    uv: str
+
+
+def resolve(project: Project, pins: Pins) -> languages.Lock:
+    """Read uv.lock for every platform of the project. Raises ProjectError, ResolveError."""
+    lock = lockfile.read(project.root, project.repository)
+    goals = targets(project, pins)
+    name = _key(project, lock, goals)
+    answer = memo.load(name, Answer)
+    if answer is None:
+        answer = _ask(project, lock, goals)
+        memo.save(name, answer)
+    files = {lockfile.NAME: lockfile.redacted(lock.data)}
+    return languages.Lock(answer.choices, files, {"uv": answer.uv}, pins)
+
+
+def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
+    """The environments to fill, with the pinned facts of their bases. Raises ProjectError when one is not pinned."""
+    image, smoke = project.settings.image, project.settings.smoke
+    found = [Target(platform=platform, base=_base(pins, image.base or BASE, platform)) for platform in image.platforms]
+    if smoke.checks and smoke.image:
+        bases = [(platform, _base(pins, smoke.image, platform)) for platform in image.platforms]
+        found += [Target(platform=platform, base=base, smoke=True) for platform, base in bases]
+    return tuple(found)
+
+
+def _base(pins: Pins, reference: str, platform: str) -> Base:
+    for base in pins.bases:
+        if base.reference == reference and base.platform == platform:
+            return base
+    raise ProjectError(f"cdaf.lock does not pin {reference} for {platform}", "run `cdaf lock`")
+
+
+def _key(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> str:
+    """Everything an answer depends on; of the folders, only where they lie, for paths in it are absolute."""
+    service, smoke = project.settings.service, project.settings.smoke
+    binary = Path(lockfile.binary())
+    state = binary.stat()
+    manifests = [part for path, data in lock.manifests.items() for part in (str(path), data)]
+    return memo.key(
+        "resolve",
+        str(project.root),
+        str(lock.path),
+        lock.data,
+        *manifests,
+        f"{binary} {state.st_size} {state.st_mtime_ns}",
+        msgspec.json.encode([service.extras, service.groups, smoke.group, bool(smoke.checks), goals]),
+    )
+
+
+def _ask(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> Answer:
+    from cdaf.languages._python import select, stale
+
+    with progress.step("reading uv.lock"):
+        stale.refuse(project.root, lock)
+        main, smoke = _exports(project, lock)
+        choices = select.choose(select.parse(main), select.parse(smoke) if smoke else None, goals, project.root)
+    return Answer(choices, _version())
+
+
+def _exports(project: Project, lock: lockfile.Lockfile) -> tuple[bytes, bytes | None]:
+    """The image's set, and the set with the checks' group; two runs of uv at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    service, smoke = project.settings.service, project.settings.smoke
+    with ThreadPoolExecutor(2) as pool:
+        main = pool.submit(lockfile.export, lock, project.root, service.extras, service.groups)
+        if not smoke.checks:
+            return main.result(), None
+        groups = [*service.groups, *([smoke.group] if smoke.group else [])]
+        checks = pool.submit(lockfile.export, lock, project.root, service.extras, groups)
+        return main.result(), checks.result()
+
+
+def _version() -> str:
+    told = process.must([lockfile.binary(), "--version"], ResolveError, "uv does not run").decode().split()
+    return told[1] if len(told) > 1 else "unknown"

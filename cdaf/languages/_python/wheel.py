@@ -1,0 +1,226 @@
+"""What a wheel becomes in the image: where its files go, what is generated beside them, and a RECORD that is true.
+
+The rules are those of the binary distribution format specification (PEP 427) and of recording installed projects
+(PEP 376, PEP 627).
+"""
+
+import base64
+import csv
+import hashlib
+import io
+import posixpath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from cdaf import content, wheelzip
+from cdaf.errors import ImageError, ResolveError, faults
+from cdaf.languages._python import memo, scripts
+from cdaf.languages._python.values import VENV
+from cdaf.plan import Rewrite
+
+INSTALLER = b"cdaf\n"
+_DROPPED = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A file that the image has and the wheel has not; `path` is below the virtual environment."""
+
+    path: str
+    data: bytes
+    mode: int = 0o644
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A wheel, read once.
+
+    `files` are all paths of the virtual environment that it fills, with the urlsafe base64 of their SHA-256; `skip`
+    and `rewrites` are the plan's, `written` what is generated.
+    """
+
+    files: dict[str, str]
+    skip: tuple[str, ...]
+    rewrites: tuple[Rewrite, ...]
+    written: tuple[Written, ...]
+    version: str
+    tags: tuple[str, ...]
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """A file of the wheel: size, digest, and the whole text of the few that are needed."""
+
+    size: int
+    digest: str
+    data: bytes = b""
+
+
+def site_packages(python: str) -> str:
+    """The folder for packages below the virtual environment; `python` is the feature version, "3.13"."""
+    return f"lib/python{python}/site-packages"
+
+
+def read(path: Path, sha256: str, filename: str, python: str) -> Reading:
+    """The reading of a wheel for one feature version of Python, from the cache when it was read before.
+
+    Raises ResolveError, naming the wheel, with everything that makes it unfit.
+    """
+    name = memo.key("wheel", sha256, filename, python)
+    known = memo.load(name, Reading)
+    if known is None:
+        known = _read(path, sha256, filename, python)
+        memo.save(name, known)
+    return known
+
+
+def _read(path: Path, sha256: str, filename: str, python: str) -> Reading:
+    try:
+        inside = _files(content.of_file(path, sha256))
+        info = _dist_info(inside, filename)
+        return _reading(inside, info, python)
+    except (ImageError, ValueError, UnicodeDecodeError) as error:
+        message = error.message if isinstance(error, ImageError) else str(error)
+        hint = "ask its maintainers for a sound wheel, or lock another version"
+        raise ResolveError(f"{filename} is not a wheel that can be installed: {message}", hint) from error
+
+
+def _files(archive: content.Content) -> dict[str, Inside]:
+    """Every file of the wheel, inflated and hashed once, so that a damaged one is found before it is sealed."""
+    found: dict[str, Inside] = {}
+    wrong: list[str] = []
+    with content.reading(archive) as reader:
+        for entry in wheelzip.entries(reader):
+            if not _is_plain(entry.name):
+                wrong.append(f"{entry.name!r} leaves the folder it belongs to")
+            elif entry.name in found:
+                wrong.append(f"{entry.name} is in it twice")
+            else:
+                found[entry.name] = _inside(reader, entry)
+    if wrong:
+        raise ValueError(faults("its file names", wrong))
+    return found
+
+
+def _is_plain(name: str) -> bool:
+    return (
+        bool(name)
+        and not name.startswith("/")
+        and not {"", ".", ".."} & set(name.split("/"))
+        and "\\" not in name
+        and "\0" not in name
+    )
+
+
+def _inside(reader: content.Reader, entry: wheelzip.Entry) -> Inside:
+    import zlib
+
+    digest, crc, size = hashlib.sha256(), 0, 0
+    wanted = ".dist-info/" in entry.name or ".data/scripts/" in entry.name
+    kept = bytearray()
+    for data in wheelzip.contents(reader, entry):
+        digest.update(data)
+        crc, size = zlib.crc32(data, crc), size + len(data)
+        if wanted:
+            kept += data
+    if (crc, size) != (entry.crc, entry.size):
+        raise ValueError(f"{entry.name} is damaged")
+    return Inside(size, _base64(digest.digest()), bytes(kept))
+
+
+def _base64(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _dist_info(inside: Mapping[str, Inside], filename: str) -> str:
+    """The name of the one `.dist-info` folder, which must be this project's and version's."""
+    from packaging.utils import canonicalize_name, parse_wheel_filename
+
+    name, version, _, _ = parse_wheel_filename(filename)
+    folders = sorted({found.partition("/")[0] for found in inside if found.partition("/")[0].endswith(".dist-info")})
+    mine = [folder for folder in folders if canonicalize_name(folder.partition("-")[0]) == name]
+    if len(mine) != 1:
+        raise ValueError(f"it has no one .dist-info folder of {name} {version}")
+    return mine[0]
+
+
+def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
+    if f"{info}/WHEEL" not in inside:
+        raise ValueError(f"it has no {info}/WHEEL")
+    told = _headers(inside[f"{info}/WHEEL"].data)
+    if told.get("wheel-version", [""])[0].partition(".")[0] != "1":
+        raise ValueError(f"its wheel version is {told.get('wheel-version', ['missing'])[0]}, and 1.x is known")
+    metadata = _headers(inside[f"{info}/METADATA"].data) if f"{info}/METADATA" in inside else {}
+    rewrites = _rewrites(info, python)
+    skip = [f"{info}/{name}" for name in _DROPPED if f"{info}/{name}" in inside]
+    written = list(_scripts(inside, info, skip))
+    placed = {_placed(name, rewrites, python): found for name, found in inside.items() if name not in skip}
+    if len(placed) + len(skip) != len(inside):
+        raise ValueError("two of its files have one place")
+    written.append(Written(f"{site_packages(python)}/{info}/INSTALLER", INSTALLER))
+    rows = {path: (found.digest, found.size) for path, found in placed.items()}
+    rows |= {each.path: (_base64(hashlib.sha256(each.data).digest()), len(each.data)) for each in written}
+    record = Written(f"{site_packages(python)}/{info}/RECORD", _record(rows, info, python))
+    files = {path: digest for path, (digest, _) in sorted(rows.items())} | {
+        record.path: _base64(hashlib.sha256(record.data).digest())
+    }
+    used = tuple(each for each in rewrites if any(name.startswith(each.source + "/") for name in inside))
+    version = metadata.get("version", [""])[0]
+    return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tuple(told.get("tag", ())))
+
+
+def _headers(data: bytes) -> dict[str, list[str]]:
+    """The headers of WHEEL or METADATA, by lower-case name, in order."""
+    found: dict[str, list[str]] = {}
+    for line in data.decode().splitlines():
+        if not line.strip():
+            break
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip().lower(), []).append(value.strip())
+    return found
+
+
+def _rewrites(info: str, python: str) -> tuple[Rewrite, ...]:
+    """Where the schemes of the `.data` folder go."""
+    data = info.removesuffix(".dist-info") + ".data"
+    name = data.rpartition("-")[0]
+    site = f"{VENV}/{site_packages(python)}"
+    return (
+        Rewrite(f"{data}/purelib", site),
+        Rewrite(f"{data}/platlib", site),
+        Rewrite(f"{data}/scripts", f"{VENV}/bin", 0o755),
+        Rewrite(f"{data}/headers", f"{VENV}/include/site/python{python}/{name}"),
+        Rewrite(f"{data}/data", VENV),
+    )
+
+
+def _scripts(inside: Mapping[str, Inside], info: str, skip: list[str]) -> Iterator[Written]:
+    """Generated scripts, and the wheel's own whose shebang is ours to write; those are added to `skip`."""
+    prefix = info.removesuffix(".dist-info") + ".data/scripts/"
+    for name, found in inside.items():
+        script = scripts.shebang(found.data) if name.startswith(prefix) else None
+        if script is not None:
+            skip.append(name)
+            yield Written(f"bin/{name.removeprefix(prefix)}", script, 0o755)
+    listed = inside.get(f"{info}/entry_points.txt")
+    for name, data in sorted(scripts.generate(listed.data.decode()).items()) if listed else ():
+        yield Written(f"bin/{name}", data, 0o755)
+
+
+def _placed(name: str, rewrites: tuple[Rewrite, ...], python: str) -> str:
+    for rewrite in rewrites:
+        if name.startswith(rewrite.source + "/"):
+            return posixpath.relpath(f"{rewrite.target}/{name.removeprefix(rewrite.source + '/')}", VENV)
+    folder = name.partition("/")[0]
+    if folder.endswith(".data") and folder == rewrites[0].source.partition("/")[0]:
+        raise ValueError(f"{name} is of no scheme that is known")
+    return f"{site_packages(python)}/{name}"
+
+
+def _record(rows: Mapping[str, tuple[str, int]], info: str, python: str) -> bytes:
+    """RECORD: every file that is there, by its path from site-packages."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    site = site_packages(python)
+    listed = [(posixpath.relpath(path, site), f"sha256={digest}", str(size)) for path, (digest, size) in rows.items()]
+    writer.writerows(sorted([*listed, (f"{info}/RECORD", "", "")]))
+    return text.getvalue().encode()

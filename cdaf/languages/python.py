@@ -1,0 +1,45 @@
+"""Python: uv.lock in, a virtual environment made of files out."""
+
+from pathlib import Path
+
+from cdaf import languages, pins, project
+
+NAME = "python"
+LOCKFILES = ("uv.lock",)
+BASE = "python:3.13-slim"
+INTERPRETER = "python3"
+
+
+def identify(root: Path) -> tuple[str | None, str | None]:
+    """Name and version of pyproject.toml's [project]; a dynamic version is not known here."""
+    from cdaf.languages._python.lockfile import manifest
+
+    table = manifest(root / "pyproject.toml").get("project", {})
+    return table.get("name"), table.get("version")
+
+
+def check(project: project.Project) -> list[str]:
+    """All faults of uv.lock against the project's manifests, nothing fetched."""
+    raise NotImplementedError
+
+
+def pin(project: project.Project, bases: dict[str, pins.Facts]) -> tuple[pins.Build, ...]:
+    """The build requirements of everything that must be built, each a wheel by its hash."""
+    raise NotImplementedError
+
+
+def resolve(project: project.Project, pins: pins.Pins) -> languages.Lock:
+    """Read uv.lock for every platform."""
+    from cdaf.languages._python import resolve as part
+
+    return part.resolve(project, pins)
+
+
+def collect(project: project.Project, lock: languages.Lock) -> languages.Collection:
+    """Fetch what the lock names and build what must be built."""
+    raise NotImplementedError
+
+
+def plan(project: project.Project, collection: languages.Collection) -> languages.Planned:
+    """Lay out the virtual environment and the checks' layer."""
+    raise NotImplementedError
