@@ -209,6 +209,7 @@ def _plain(text: str) -> str:
 
 
 _WORDS = {
+    " | null": "",
     "`array`": "a list",
     "`object`": "a table",
     "`str`": "text",

@@ -69,3 +69,8 @@ def of_file(path: Path, sha256: str | None = None) -> Content:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Content(sha256, path.stat().st_size, path)
+
+
+def source(content: Content) -> bytes | Path:
+    """Content that is in memory or a whole file, as what `bundle.seal` takes."""
+    return content.data if content.path is None else content.path

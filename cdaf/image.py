@@ -54,24 +54,6 @@ def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) ->
     return _image(wanted.platform, base, _layers(wanted.layers, contents), config, created)
 
 
-def fetched(image: Image) -> Image:
-    """The image with every layer in the cache, the base's included."""
-    from cdaf import registry
-
-    if image.base is None or all(each.path for each in image.layers):
-        return image
-    source = reference.at(reference.parse(image.base.reference), image.base.digest)
-    layers = tuple(
-        each
-        if each.path
-        else msgspec.structs.replace(
-            each, path=registry.blob(source, oci.Descriptor(each.media_type, each.digest, each.size))
-        )
-        for each in image.layers
-    )
-    return msgspec.structs.replace(image, layers=layers)
-
-
 def _pinned(pin: plan.BasePin, platform: str) -> Base:
     """A base by its digest; its manifest and config are kept in the cache, its layers are only named."""
     if not pin.digest:

@@ -4,8 +4,9 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cdaf import ASSEMBLER_REVISION, __version__, content, image, manifest, plan
+from cdaf import ASSEMBLER_REVISION, __version__, bundle, content, image, manifest, plan
 from cdaf.content import Content
+from cdaf.errors import ProjectError, faults
 from cdaf.languages import Collection, Planned
 from cdaf.locking import base_of
 from cdaf.manifest import Foretold, Manifest
@@ -100,6 +101,16 @@ def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
         for each in pins.bases
         if each.reference in (image_base, project.settings.smoke.image)
     )
+
+
+def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, Content]) -> bundle.Bundle:
+    """Seal the bundle. Raises ProjectError when a file changed since the image was foretold from it."""
+    made = bundle.seal(into, described, plans, {name: content.source(each) for name, each in sealed.items()})
+    changed = sorted(name for name, each in sealed.items() if made.members[name].sha256 != each.sha256)
+    if changed:
+        made.path.unlink()
+        raise ProjectError(faults("files changed while they were packaged", changed), "package again")
+    return made
 
 
 def rfc3339(seconds: int) -> str:

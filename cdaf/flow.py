@@ -1,0 +1,44 @@
+"""The whole order of things: how a service becomes a bundle, and a bundle a tested, published digest."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cdaf.progress import step
+
+
+def package(
+    root: Path, into: Path, *, flags: Mapping[str, object] = {}, locked: bool = False, release: bool = False
+) -> "Bundle":
+    """CI: resolve, collect, seal. Nothing of what follows needs the project any more."""
+    from cdaf import languages, locking, project, sealing
+
+    with step("read"):
+        found = project.read(root, flags, release=release)
+        language = languages.load(found.language)
+        pins = locking.ensure(found, locked=locked)
+    with step("resolve"):
+        lock = language.resolve(found, pins)
+        found = project.settle(found, lock.inputs, release=release)
+    with step("collect"):
+        collection = language.collect(found, lock)
+    with step("plan"):
+        planned = language.plan(found, collection)
+        contents = sealing.contents(found, collection, planned)
+        manifest = sealing.describe(found, collection, sealing.foretell(planned.plans, contents))
+    with step("seal"):
+        return sealing.seal(into, manifest, planned.plans, contents)
+
+
+def release(file: Path, wanted: Sequence[str], options: "Options") -> "tuple[Publication, ...]":
+    """CD: verify, image, smoke, publish. What is published is the very digest that was tested."""
+    from cdaf import bundle, releasing, record, smoke, targets
+
+    with step("verify"):
+        opened = bundle.open(file)
+        destinations = targets.parse(wanted, options.publish, options.environments)
+    with step("image"):
+        images = releasing.images(opened)
+    with step("smoke"):
+        report = smoke.test(opened, images)
+    with step("publish"):
+        return tuple(targets.publish(each, opened, images) for each in destinations)
