@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tools import engine, registry, setup, state  # noqa: E402
+from tools import engine, machine, registry, state  # noqa: E402
 from tools.state import ToolError  # noqa: E402
 
 
@@ -31,25 +31,20 @@ def main(arguments: list[str]) -> int:
     try:
         return verbs[verb](rest)
     except ToolError as error:
-        if error.output:
-            print(error.output.rstrip(), file=sys.stderr)
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        return 1
+        return state.explain(error)
     except KeyboardInterrupt:
         return 130
 
 
 def up(_: list[str]) -> int:
     """Bring up what is missing."""
-    setup.up()
+    machine.up()
     return 0
 
 
 def env(_: list[str]) -> int:
     """Print the environment as shell lines."""
-    for name, value in setup.environment().items():
+    for name, value in machine.environment().items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 
@@ -58,8 +53,8 @@ def run(command: list[str]) -> int:
     """Bring everything up and become the command."""
     if not command:
         raise ToolError("no command to run", "say: tools/run COMMAND [ARGUMENT]…")
-    setup.up()
-    added = setup.environment()
+    machine.up()
+    added = machine.environment()
     os.environ.update(added)
     try:
         os.execvp(command[0], command)
@@ -69,13 +64,13 @@ def run(command: list[str]) -> int:
 
 def images(names: list[str]) -> int:
     """Make stand-ins by name."""
-    setup.images(names)
+    machine.images(names)
     return 0
 
 
 def status(_: list[str]) -> int:
     """Print what is there."""
-    for name, value in setup.status().items():
+    for name, value in machine.status().items():
         print(f"{name:10} {value}")
     return 0
 

@@ -55,14 +55,14 @@ def answers(client: str, env: Mapping[str, str]) -> bool:
 
 def _at_least(command: list[str], env: Mapping[str, str], wanted: tuple[int, ...]) -> bool:
     match = re.search(r"\bv?(\d+(?:\.\d+)+)", state.answers(command, env) or "")
-    return bool(match) and tuple(int(part) for part in match[1].split(".")) >= wanted
+    return match is not None and tuple(int(part) for part in match[1].split(".")) >= wanted
 
 
 def _clients() -> list[str]:
     """Every docker program on PATH: the first may be old and without plugins while a later one serves."""
-    folders = [*os.environ.get("PATH", "").split(os.pathsep), "/usr/bin"]
-    found = [str(Path(folder) / "docker") for folder in folders if folder and os.access(Path(folder) / "docker", os.X_OK)]
-    return list(dict.fromkeys(found))
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    programs = [str(folder / "docker") for folder in [*folders, Path("/usr/bin")]]
+    return [program for program in dict.fromkeys(programs) if os.access(program, os.X_OK)]
 
 
 def running() -> Engine | None:
@@ -120,8 +120,11 @@ def start(mirror: str) -> Engine:
         return engine
     state.stop(OWN)
     log = state.folder() / f"{OWN}.log"
-    raise ToolError("the Docker engine did not start", f"read {log}: it needs the rights of a host or of a "
-                    "privileged container", state.last_lines(OWN))
+    raise ToolError(
+        "the Docker engine did not start",
+        f"read {log}: it needs the rights of a host or of a privileged container",
+        state.last_lines(OWN),
+    )
 
 
 def _command() -> list[str]:

@@ -20,7 +20,6 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-STEP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def layer_tar(path: Path) -> Iterator[tuple[tarfile.TarFile, list[Layer]]]:
         outer = _Hashing(file)
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=outer, mtime=0) as coder:
             inner = _Hashing(coder)  # type: ignore[arg-type]
-            with tarfile.open(fileobj=inner, mode="w", format=tarfile.PAX_FORMAT, copybufsize=STEP) as tar:
+            with tarfile.open(fileobj=inner, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 yield tar, made
     made.append(Layer(path, f"sha256:{outer.sha.hexdigest()}", f"sha256:{inner.sha.hexdigest()}", outer.size))
 

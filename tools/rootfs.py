@@ -22,7 +22,10 @@ UNWANTED = (
     "/usr/share/bug/*",
     "/usr/lib/*/libLLVM*",  # 130 MB for a compiler of queries that no test needs
 )
-_DROPPED = re.compile(r"^(dev/.*|etc/apt/sources\.list.*|var/log/.+|var/cache/apt/.+|var/lib/apt/.+|etc/machine-id)$")
+_DROPPED = re.compile(r"^(dev/.*|var/lib/mysql/.+)$")
+_DROPPED_FILES = re.compile(r"^(etc/apt/sources\.list.*|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$")
+    r"^(dev/.*|etc/apt/sources\.list.*|var/log/.+|var/cache/apt/.+|var/lib/apt/.+|etc/machine-id|var/lib/mysql/.+)$"
+)
 
 
 def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) -> None:
@@ -44,8 +47,8 @@ def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) ->
             *(f"--dpkgopt=path-exclude={path}" for path in UNWANTED),
             "--dpkgopt=force-unsafe-io",
             # no database of the build's own: the entry script makes one
-            "--essential-hook=mkdir -p \"$1/etc/postgresql-common\"; "
-            "echo create_main_cluster=false >\"$1/etc/postgresql-common/createcluster.conf\"",
+            '--essential-hook=mkdir -p "$1/etc/postgresql-common"; '
+            'echo create_main_cluster=false >"$1/etc/postgresql-common/createcluster.conf"',
             suite,
             str(into),
             *apt.lines(suite),
@@ -105,7 +108,8 @@ def _plain(member: tarfile.TarInfo) -> bool:
     member.pax_headers = {key: value for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr")}
     if member.islnk():
         member.linkname = member.linkname.removeprefix("./")
-    return member.name not in {"", "."} and not _DROPPED.match(member.name)
+    dropped = _DROPPED.match(member.name) or (not member.isdir() and _DROPPED_FILES.match(member.name))
+    return member.name not in {"", "."} and not dropped
 
 
 def _borrow(out: tarfile.TarFile, source: Path, names: set[str]) -> None:

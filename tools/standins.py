@@ -34,6 +34,7 @@ class StandIn:
     config: Mapping[str, Any]
     links: Mapping[str, str] = field(default_factory=dict)
     arches: tuple[str, ...] = ()
+    suite: str = rootfs.SUITE
 
     @property
     def reference(self) -> str:
@@ -81,13 +82,68 @@ POSTGRES = StandIn(
     {f"usr/local/bin/{tool}": f"../../lib/postgresql/17/bin/{tool}" for tool in ("postgres", "initdb", "pg_ctl")},
 )
 REDIS = StandIn("redis", "7", ("redis-server",), "redis-server", _server(["redis-server"], [6379], "/data"))
-DEFAULT = (PYTHON, POSTGRES, REDIS)
+NATS = StandIn(
+    "nats",
+    "2",
+    ("nats-server",),
+    "nats-server",
+    {
+        "Entrypoint": ENTRY,
+        "Cmd": ["nats-server", "--config", "/nats-server.conf"],
+        "Env": [PATH],
+        "ExposedPorts": {"4222/tcp": {}, "6222/tcp": {}, "8222/tcp": {}},
+    },
+    {"nats-server": "usr/bin/nats-server"},
+)
+NGINX = StandIn(
+    "nginx",
+    "1",
+    ("nginx-light", "curl"),
+    "nginx",
+    {
+        "Cmd": ["nginx", "-g", "daemon off;"],
+        "Env": [PATH],
+        "ExposedPorts": {"80/tcp": {}},
+        "StopSignal": "SIGQUIT",
+    },
+)
+RABBITMQ = StandIn(
+    "rabbitmq",
+    "4",
+    ("rabbitmq-server",),
+    "rabbitmq-server",
+    _server(
+        ["rabbitmq-server"],
+        [4369, 5671, 5672, 25672],
+        "/var/lib/rabbitmq",
+        ("LANG=C.UTF-8", "HOME=/var/lib/rabbitmq"),
+    ),
+)
+MARIADB = StandIn(
+    "mariadb",
+    "11",
+    ("mariadb-server",),
+    "mariadb-server",
+    _server(["mariadbd"], [3306], "/var/lib/mysql", ("LANG=C.UTF-8",)),
+)
+MAILPIT = StandIn(
+    "axllent/mailpit",
+    "v1.20",
+    ("python3-minimal", "python3-aiosmtpd"),
+    "python3-aiosmtpd",
+    {
+        "Entrypoint": ["/mailpit"],
+        "Env": [PATH, "LANG=C.UTF-8"],
+        "ExposedPorts": {"1025/tcp": {}, "8025/tcp": {}},
+    },
+)
+DEFAULT = (PYTHON, POSTGRES, REDIS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT)
 ALL = DEFAULT
 
 
 def key(image: StandIn) -> str:
     """What an image is made from, as a digest: the same key means that nothing need be done."""
-    parts = [repr((REVISION, rootfs.SUITE, rootfs.EPOCH, rootfs.UNWANTED, image))]
+    parts = [repr((REVISION, rootfs.EPOCH, rootfs.UNWANTED, image))]
     parts += [f"{name}\0{content!r}" for name, content in sorted(_files(image).items())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -133,7 +189,7 @@ def _make(port: int, image: StandIn) -> str:
         made = []
         for arch in sorted(image.arches or (rootfs.native(),), key=lambda arch: arch != rootfs.native()):
             tar = place / f"{arch}.tar"
-            rootfs.build(image.packages, tar, arch)
+            rootfs.build(image.packages, tar, arch, image.suite)
             base, versions = rootfs.layer(tar, place / arch, None if tar == first else first)
             made.append(push.Image(f"linux/{arch}", (base, extra), _config(image, versions), _created()))
         return push.push(port, image.repository, image.tag, made)
@@ -148,7 +204,7 @@ def _config(image: StandIn, versions: Mapping[str, str]) -> dict[str, Any]:
     labels = {
         LABEL: "true",
         "org.opencontainers.image.title": f"stand-in for {image.reference}",
-        "org.opencontainers.image.description": f"made of Debian {rootfs.SUITE} packages: {image.shows} {version}",
+        "org.opencontainers.image.description": f"made of Debian {image.suite} packages: {image.shows} {version}",
         "org.opencontainers.image.version": version,
     }
     return {**image.config, "Labels": labels}

@@ -28,8 +28,18 @@ class ToolError(Exception):
         self.output = output
 
 
+def explain(error: ToolError) -> int:
+    """Print an error as people read it, the program's own output before the message; returns the exit code."""
+    if error.output:
+        print(error.output.rstrip(), file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return 1
+
+
 def folder() -> Path:
-    """The state folder, one per user and machine so that all checkouts share one engine; `CDAF_TOOLS_STATE` moves it."""
+    """The state folder, one per user so that all checkouts share an engine; `CDAF_TOOLS_STATE` moves it."""
     named = os.environ.get("CDAF_TOOLS_STATE")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     place = Path(named).resolve() if named else cache / "cdaf-tools"

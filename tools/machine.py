@@ -48,7 +48,7 @@ def _theirs(found: engine.Engine) -> engine.Engine:
         return found
     port = registry.start()
     mirror = f"http://127.0.0.1:{port}"
-    mirrors = state.answers([found.client, "info", "--format", "{{join .RegistryConfig.Mirrors \" \"}}"]) or ""
+    mirrors = state.answers([found.client, "info", "--format", '{{join .RegistryConfig.Mirrors " "}}']) or ""
     if mirror not in [known.rstrip("/") for known in mirrors.split()]:
         raise ToolError(
             f"the Docker engine here can't pull {PROBE} from a public registry, and is not ours to configure",
