@@ -1,0 +1,168 @@
+"""The assembler: an image is a function of its plan, its content and its base, and of nothing else."""
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cdaf import content, image, oci, plan, store
+from cdaf.errors import ImageError
+from tests import makers
+
+CONTENTS = {
+    "app/main.py": content.of_bytes(b"print('hello')\n"),
+    "generated/passwd": content.of_bytes(b"root:x:0:0::/root:/bin/sh\napp:x:10001:10001::/app:/bin/false\n"),
+}
+LAYERS = (
+    plan.Layer("user", (plan.Place("generated/passwd", "/etc/passwd"), plan.Dir("/app/state", 0o755, 10001, 10001))),
+    plan.Layer("service", (plan.Place("app/main.py", "/app/main.py", 0o755), plan.Link("/app/current", "main.py"))),
+)
+CONFIG = plan.Config(
+    command=("python", "/app/main.py"),
+    environment={"PATH": "/app/.venv/bin:/usr/bin", "LEVEL": "info"},
+    user="10001:10001",
+    folder="/app",
+    port=8000,
+    labels={"org.opencontainers.image.title": "orders"},
+    health=plan.Health(("python", "-c", "pass"), interval=10),
+)
+
+
+def planned(**changes: Any) -> plan.ImagePlan:
+    wanted = plan.ImagePlan("linux/amd64", plan.BasePin("scratch", ""), LAYERS, CONFIG, "2023-11-14T22:13:20Z")
+    return msgspec.structs.replace(wanted, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_config_says_what_the_plan_says() -> None:
+    made = image.assemble(planned(), CONTENTS)
+    config = json.loads(made.config)
+    assert (config["architecture"], config["os"], config["created"]) == ("amd64", "linux", "2023-11-14T22:13:20Z")
+    runtime = config["config"]
+    assert runtime["Cmd"] == ["python", "/app/main.py"]
+    assert runtime["User"] == "10001:10001"
+    assert runtime["ExposedPorts"] == {"8000/tcp": {}}
+    assert runtime["WorkingDir"] == "/app"
+    assert set(runtime["Env"]) == {"PATH=/app/.venv/bin:/usr/bin", "LEVEL=info"}
+    assert runtime["Healthcheck"]["Test"] == ["CMD", "python", "-c", "pass"]
+    assert runtime["Labels"]["org.opencontainers.image.title"] == "orders"
+    assert runtime["Labels"][image.INPUTS_LABEL].startswith("sha256:")
+    assert [entry["created_by"] for entry in config["history"]] == ["cdaf: user", "cdaf: service"]
+
+
+def test_every_digest_is_the_digest_of_its_bytes() -> None:
+    made = image.assemble(planned(), CONTENTS)
+    assert made.digest == oci.digest_of(made.manifest)
+    assert made.config_digest == oci.digest_of(made.config)
+    diff_ids = json.loads(made.config)["rootfs"]["diff_ids"]
+    for layer, diff_id in zip(made.layers, diff_ids, strict=True):
+        assert layer.path is not None
+        blob = layer.path.read_bytes()
+        assert (layer.digest, layer.size) == (oci.digest_of(blob), len(blob))
+        assert diff_id == "sha256:" + hashlib.sha256(gzip.decompress(blob)).hexdigest()
+
+
+def test_a_warm_cache_gives_the_same_image() -> None:
+    cold = image.assemble(planned(), CONTENTS)
+    assert image.assemble(planned(), CONTENTS) == cold
+
+
+def test_a_layer_whose_blob_was_lost_or_cut_is_written_again() -> None:
+    made = image.assemble(planned(), CONTENTS)
+    for damage in (Path.unlink, lambda path: path.write_bytes(b"cut")):
+        path = made.layers[0].path
+        assert path is not None
+        damage(path)
+        assert image.assemble(planned(), CONTENTS) == made
+        assert oci.digest_of(path.read_bytes()) == made.layers[0].digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"created": "2023-11-14T22:13:21Z"},
+        {"config": msgspec.structs.replace(CONFIG, port=8001)},
+        {"layers": LAYERS[:1]},
+        {"platform": "linux/arm64"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_is_in_the_plan_is_in_the_digest(change: dict[str, Any]) -> None:
+    assert image.assemble(planned(**change), CONTENTS).digest != image.assemble(planned(), CONTENTS).digest
+
+
+def test_content_is_in_the_digest_and_where_it_lies_is_not(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_bytes(CONTENTS["app/main.py"].data)
+    elsewhere = {**CONTENTS, "app/main.py": content.of_file(tmp_path / "main.py")}
+    assert image.assemble(planned(), elsewhere).digest == image.assemble(planned(), CONTENTS).digest
+    other = {**CONTENTS, "app/main.py": content.of_bytes(b"print('bye')\n")}
+    assert image.assemble(planned(), other).digest != image.assemble(planned(), CONTENTS).digest
+
+
+def test_a_member_that_is_not_there_is_named() -> None:
+    with pytest.raises(ImageError, match=r"layer service: the bundle has no app/main\.py"):
+        image.assemble(planned(), {"generated/passwd": CONTENTS["generated/passwd"]})
+
+
+def test_the_checks_stand_on_the_tested_image() -> None:
+    tested = image.assemble(planned(), CONTENTS)
+    wanted = plan.SmokePlan(
+        "linux/amd64", (plan.Layer("checks", (plan.Place("app/main.py", "/app/smoke.py"),)),), {"CI": "1"}, "/app"
+    )
+    made = image.assemble_smoke(wanted, tested, CONTENTS)
+    assert made.layers[:-1] == tested.layers
+    runtime = json.loads(made.config)["config"]
+    assert "CI=1" in runtime["Env"]
+    assert "LEVEL=info" in runtime["Env"]
+    assert "Healthcheck" not in runtime
+    assert runtime["User"] == "10001:10001"
+
+
+SCRIPT = """
+import sys
+from tests.test_image import CONTENTS, planned
+from cdaf import image
+print(image.assemble(planned(), CONTENTS).digest)
+"""
+
+
+def test_nothing_of_the_machine_reaches_the_image(tmp_path: Path) -> None:
+    here = image.assemble(planned(), CONTENTS).digest
+    for number, (umask, environment) in enumerate(
+        [
+            (0o077, {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "1"}),
+            (0o000, {"TZ": "America/St_Johns", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2"}),
+        ]
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, **environment, "CDAF_CACHE": str(tmp_path / str(number))},
+            capture_output=True,
+            text=True,
+            check=True,
+            umask=umask,
+            cwd=Path(__file__).parents[1],
+        )
+        assert done.stdout.strip() == here
+
+
+def test_a_wheel_in_a_slice_of_a_file_is_read_in_place(tmp_path: Path) -> None:
+    wheel = makers.archive(tmp_path / "a.whl", {"a/__init__.py": "x = 1\n" * 99}).read_bytes()
+    (tmp_path / "bundle").write_bytes(b"before" + wheel + b"after")
+    whole = content.of_bytes(wheel)
+    part = content.Content(whole.sha256, whole.size, tmp_path / "bundle", offset=6)
+    layers = (plan.Layer("a", (plan.Unpack("deps/a.whl", "/a"),)),)
+    first = image.assemble(planned(layers=layers), {"deps/a.whl": part})
+    store.path("layers", next(iter(sorted((tmp_path / "cache/layers").glob("*/*")))).name).unlink()
+    assert image.assemble(planned(layers=layers), {"deps/a.whl": whole}) == first
