@@ -88,6 +88,7 @@ def environment() -> dict[str, str]:
         folders.append(str(Path(place).parent))
     if port := registry.running():
         found["CDAF_TOOLS_MIRROR"] = f"127.0.0.1:{port}"
+        found["CDAF_REGISTRY_MIRRORS"] = f"http://127.0.0.1:{port}"
     path = os.environ.get("PATH", "").split(os.pathsep)
     found["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *path]))
     return found
