@@ -1,0 +1,91 @@
+"""Files that appear whole or not at all, and leave nothing behind."""
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from cdaf.errors import CdafError, UsageError
+
+_PREFIX = ".cdaf-part-"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[int]:
+    """A descriptor to write to; its file takes `target`'s name, mode 0644, when the block ends without an error.
+
+    What a killed process left in that folder is removed first: the writer holds a lock on its temporary file, so one
+    without a lock has no owner. Raises a transient CdafError when the disk is full, UsageError when the folder cannot
+    be written to.
+    """
+    with _explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        file, temporary = _new(target.parent)
+        try:
+            yield file
+            os.fchmod(file, 0o644)
+            os.fsync(file)
+            temporary.replace(target)
+            _flush_folder(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(file)
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{target} cannot be written: {error.strerror or error}"
+        if error.errno in _FULL:
+            raise CdafError(message, f"free space on the disk of {target.parent}", transient=True) from error
+        raise UsageError(message, "choose another folder with --out") from error
+
+
+def _new(folder: Path) -> tuple[int, Path]:
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            continue
+        # A file system without locks keeps its leftovers: `_sweep` gets no lock there either.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Between the two calls a sweep may have taken the file for a leftover.
+        if os.fstat(file).st_nlink:
+            return file, path
+        os.close(file)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            _remove_unowned(path)
+
+
+def _remove_unowned(path: Path) -> None:
+    file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.fstat(file).st_mode):
+            path.unlink()
+    finally:
+        os.close(file)
+
+
+def _flush_folder(folder: Path) -> None:
+    # The rename itself outlives a power cut only when the folder is flushed too; some file systems cannot.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
