@@ -49,6 +49,12 @@ def target(reference: Reference, mounted: tuple[str, ...] = ()) -> Repository:
     return Repository(access, reference.repository, f"registry {reference.registry}", PublishError)
 
 
+def without_mounts(where: Repository) -> Repository:
+    """The same, with rights on its own repository alone."""
+    access = msgspec.structs.replace(where.access, scopes=where.access.scopes[:1])
+    return msgspec.structs.replace(where, access=access)
+
+
 def base(registry: str) -> str:
     """A registry's URL: https, but plain HTTP on loopback."""
     if registry == DEFAULT_REGISTRY:
