@@ -6,7 +6,6 @@ A command's module is imported when it is called, never for `--help`: that answe
 import importlib
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -113,13 +112,12 @@ def run(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _invoke(arguments)
-        console.end()
     except KeyboardInterrupt:
         console.interrupted()
         return EXIT_INTERRUPTED
-    except BrokenPipeError as error:
-        return _broken_pipe(error)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and console.abandoned():
+            return 128 + signal.SIGPIPE
         return _fail(error)
     return 0
 
@@ -163,19 +161,9 @@ def _fail(error: Exception) -> int:
     known = mishap.explain(error)
     try:
         console.fail(known)
-    except BrokenPipeError:
-        return exit_code(known)
+    except OSError:  # stderr is closed or full: the exit code says it all
+        pass
     return exit_code(known)
-
-
-def _broken_pipe(error: BrokenPipeError) -> int:
-    """The reader of stdout went away, which is its right; any other broken pipe is an error like the rest."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    return _fail(error)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -1,6 +1,7 @@
 """The one door to the terminal: results to stdout, one a line; everything else to stderr."""
 
 import os
+import select
 import sys
 import threading
 import time
@@ -38,9 +39,14 @@ def begin(*, as_json: bool) -> None:
     progress.use(_Deferred(_live if lively(sys.stderr, os.environ) else lambda: Plain(sys.stderr)))
 
 
-def end() -> None:
-    """Push out what is left; a reader that went away shows here."""
-    sys.stdout.flush()
+def abandoned() -> bool:
+    """Whether the reader of stdout went away, which is its right; what is left to write is then dropped."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in watched.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def lively(stream: IO[str], environ: Mapping[str, str]) -> bool:
@@ -56,15 +62,13 @@ def coloured(stream: IO[str], environ: Mapping[str, str]) -> bool:
 def answer(data: Mapping[str, Any], lines: Sequence[str] = ()) -> None:
     """The command's result: its lines, or with --json one object."""
     if _as_json:
-        _out(_json({"ok": True, **data}))
-        return
-    for line in lines:
-        _out(line)
+        lines = [_json({"ok": True, **data})]
+    _out("".join(f"{line}\n" for line in lines))
 
 
 def result(text: str) -> None:
     """A result that is one text in itself, JSON or not, such as a schema."""
-    _out(text)
+    _out(f"{text}\n")
 
 
 def answer_tables(data: Mapping[str, Any], tables: Sequence[Table]) -> None:
@@ -72,10 +76,7 @@ def answer_tables(data: Mapping[str, Any], tables: Sequence[Table]) -> None:
     if _as_json:
         answer(data)
         return
-    for index, table in enumerate(table for table in tables if table.rows):
-        if index:
-            _out("")
-        _print_table(table)
+    _out("\n".join(_drawn(table) for table in tables if table.rows))
 
 
 def fail(error: CdafError) -> None:
@@ -89,8 +90,7 @@ def fail(error: CdafError) -> None:
     if _as_json:
         code = exit_code(error)
         told = {"message": message, "hint": hint, "exit_code": code, "transient": error.transient}
-        _out(_json({"ok": False, "error": told}))
-        sys.stdout.flush()
+        _out(_json({"ok": False, "error": told}) + "\n")
 
 
 def interrupted() -> None:
@@ -209,15 +209,12 @@ def _json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2)
 
 
-def _print_table(table: Table) -> None:
+def _drawn(table: Table) -> str:
     rows = [[plain(cell) for cell in row] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
-    if table.title:
-        _out(_paint(table.title, "1", sys.stdout))
-    if any(table.columns):
-        _out(_paint(_aligned(table.columns, widths), "2", sys.stdout))
-    for row in rows:
-        _out(_aligned(row, widths))
+    title = [_paint(table.title, "1", sys.stdout)] if table.title else []
+    head = [_paint(_aligned(table.columns, widths), "2", sys.stdout)] if any(table.columns) else []
+    return "".join(f"{line}\n" for line in [*title, *head, *(_aligned(row, widths) for row in rows)])
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -228,11 +225,11 @@ def _paint(text: str, code: str, stream: IO[str] | None = None) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if coloured(stream or sys.stderr, os.environ) else text
 
 
-def _out(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _out(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _err(line: str) -> None:
-    sys.stdout.flush()
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
