@@ -25,7 +25,9 @@ def check(project: project.Project) -> list[str]:
 
 def pin(project: project.Project, bases: dict[str, pins.Facts]) -> tuple[pins.Build, ...]:
     """The build requirements of everything that must be built, each a wheel by its hash."""
-    raise NotImplementedError
+    from cdaf.languages._python import requirements
+
+    return requirements.pin(project, bases)
 
 
 def resolve(project: project.Project, pins: pins.Pins) -> languages.Lock:
@@ -37,9 +39,13 @@ def resolve(project: project.Project, pins: pins.Pins) -> languages.Lock:
 
 def collect(project: project.Project, lock: languages.Lock) -> languages.Collection:
     """Fetch what the lock names and build what must be built."""
-    raise NotImplementedError
+    from cdaf.languages._python import collect as part
+
+    return part.collect(project, lock)
 
 
 def plan(project: project.Project, collection: languages.Collection) -> languages.Planned:
     """Lay out the virtual environment and the checks' layer."""
-    raise NotImplementedError
+    from cdaf.languages._python import plan as part
+
+    return part.plan(project, collection)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from cdaf import languages, process, progress
+from cdaf import fetch, languages, process, progress
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.languages._python import lockfile, memo
 from cdaf.languages._python.values import Choice, Target
@@ -26,25 +27,65 @@ class Answer(msgspec.Struct, frozen=True):
 
 def resolve(project: Project, pins: Pins) -> languages.Lock:
     """Read uv.lock for every platform of the project. Raises ProjectError, ResolveError."""
+    lock, answer = _answer(project, targets(project, pins))
+    return languages.Lock(answer.choices, {lockfile.NAME: lockfile.redacted(lock.data)}, {"uv": answer.uv}, pins)
+
+
+def choices(project: Project, pins: Pins) -> tuple[Choice, ...]:
+    """What the lock names on the image's own base, for checks with another base too: all that pinning has to see."""
+    return _answer(project, _targets(project, pins))[1].choices
+
+
+def of(lock: languages.Lock) -> tuple[Choice, ...]:
+    """The lock's packages as the choices they are."""
+    return tuple(each for each in lock.packages if isinstance(each, Choice))
+
+
+def want(choice: Choice) -> fetch.Want:
+    """The archive that a choice names."""
+    return fetch.Want(f"{choice.name} {choice.version}", choice.url, choice.hashes, choice.size)
+
+
+def told(project: Project, choice: Choice) -> dict[str, str]:
+    """What a build of the service itself cannot find out without git: its version, when that is git's to say.
+
+    The variable is setuptools-scm's, which hatch-vcs and others heed too.
+    """
+    if Path(choice.directory or "/") != project.root or "version" in _table(project):
+        return {}
+    return {"SETUPTOOLS_SCM_PRETEND_VERSION": project.version.number}
+
+
+def _table(project: Project) -> dict[str, Any]:
+    found: dict[str, Any] = lockfile.manifest(project.root / "pyproject.toml").get("project", {})
+    return found
+
+
+def _answer(project: Project, goals: tuple[Target, ...]) -> tuple[lockfile.Lockfile, Answer]:
     lock = lockfile.read(project.root, project.repository)
-    goals = targets(project, pins)
     name = _key(project, lock, goals)
     answer = memo.load(name, Answer)
     if answer is None:
         answer = _ask(project, lock, goals)
         memo.save(name, answer)
-    files = {lockfile.NAME: lockfile.redacted(lock.data)}
-    return languages.Lock(answer.choices, files, {"uv": answer.uv}, pins)
+    return lock, answer
 
 
 def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     """The environments to fill, with the pinned facts of their bases. Raises ProjectError when one is not pinned."""
     image, smoke = project.settings.image, project.settings.smoke
-    found = [Target(platform=platform, base=_base(pins, image.base or BASE, platform)) for platform in image.platforms]
+    found = list(_targets(project, pins))
     if smoke.checks and smoke.image:
         bases = [(platform, _base(pins, smoke.image, platform)) for platform in image.platforms]
         found += [Target(platform=platform, base=base, smoke=True) for platform, base in bases]
     return tuple(found)
+
+
+def _targets(project: Project, pins: Pins) -> tuple[Target, ...]:
+    image = project.settings.image
+    return tuple(
+        Target(platform=platform, base=_base(pins, image.base or BASE, platform)) for platform in image.platforms
+    )
 
 
 def _base(pins: Pins, reference: str, platform: str) -> Base:

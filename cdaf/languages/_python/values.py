@@ -48,6 +48,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     base: Base
     smoke: bool = False
 
+    @property
+    def python(self) -> str:
+        """The interpreter's feature version, "3.13"."""
+        return ".".join(self.base.facts.interpreter_version.split(".")[:2])
+
 
 def basename(url: str) -> str:
     """The file's name at the end of a URL or path, percent-decoded."""

@@ -1,0 +1,147 @@
+"""The Python language's second act: everything the lock names in the store, built where it must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cdaf import fetch, languages, progress
+from cdaf.errors import ProjectError, ResolveError
+from cdaf.errors import faults as listed
+from cdaf.languages._python import access, build, buildenv, requirements, resolve, source, wheel
+from cdaf.languages._python.build import Made
+from cdaf.languages._python.values import Choice, Target
+from cdaf.manifest import Dependency
+from cdaf.pins import Build
+from cdaf.project import Project
+
+
+def collect(project: Project, lock: languages.Lock) -> languages.Collection:
+    """Fetch and build. Raises ProjectError when cdaf.lock is behind, ResolveError when something cannot be had."""
+    choices = resolve.of(lock)
+    building = [choice for choice in choices if choice.kind != "wheel"]
+    behind = requirements.faults(building, lock.pins)
+    if behind:
+        raise ProjectError(listed("cdaf.lock", behind), "run `cdaf lock`")
+    goals = resolve.targets(project, lock.pins)
+    headers = access.headers(project)
+    wheels = {choice.url: choice for choice in choices if choice.kind == "wheel"}
+    wants = [resolve.want(choice) for choice in choices if choice.url and choice.kind != "git"]
+
+    def read(got: fetch.Got) -> None:
+        if got.want.url in wheels:
+            _read(wheels[got.want.url], goals, got.path, got.sha256)
+
+    got = fetch.fetch(wants, headers, read)
+    archives = [_fetched(choice, got[choice.url]) for choice in wheels.values()]
+    archives += _built(project, lock, building, got, headers, goals)
+    _one_name_each(archives)
+    archives.sort(key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
+    return languages.Collection(lock, tuple(archives))
+
+
+def _read(choice: Choice, goals: Sequence[Target], path: Path, sha256: str) -> None:
+    """Read a wheel for every Python it is spread for, so that an unfit one is refused before anything is planned."""
+    for python in sorted({goal.python for goal in goals if goal.platform in choice.platforms}):
+        wheel.read(path, sha256, choice.filename, python)
+
+
+def _fetched(choice: Choice, got: fetch.Got) -> languages.Archive:
+    algorithm, value = next(iter(choice.hashes.items()))
+    url = choice.url if "://" in choice.url and not choice.url.startswith("file:") else None
+    dependency = _dependency(choice, choice.filename, got.sha256, choice.version, choice.platforms)
+    return languages.Archive(got.path, _with(dependency, url=url, hash=f"{algorithm}:{value}"))
+
+
+def _built(
+    project: Project,
+    lock: languages.Lock,
+    building: Sequence[Choice],
+    got: Mapping[str, fetch.Got],
+    headers: fetch.Headers,
+    goals: Sequence[Target],
+) -> list[languages.Archive]:
+    """Build, two at a time, what was not built before from the same inputs."""
+    builds = {each.key: each for each in lock.pins.builds}
+
+    def one(choice: Choice) -> list[languages.Archive]:
+        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers)
+        return [_archive(project, choice, each, platforms, goals) for each, platforms in made.items()]
+
+    with ThreadPoolExecutor(2) as pool:
+        return [archive for archives in pool.map(one, building) for archive in archives]
+
+
+def _wheels(
+    project: Project,
+    choice: Choice,
+    pinned: Build,
+    got: fetch.Got | None,
+    headers: fetch.Headers,
+) -> dict[Made, tuple[str, ...]]:
+    """The wheel or wheels of one choice, each with its platforms."""
+    origin, told = source.of(choice, got), resolve.told(project, choice)
+    made = build.known(choice, origin, pinned, told)
+    if made is None:
+        fetch.fetch(buildenv.wants(pinned.requires), headers)
+        with progress.step(f"building {choice.name}"):
+            made = build.on_host(choice, origin, pinned, told)
+    if not build.is_pure(made.filename):
+        raise ResolveError(
+            f"{choice.name} builds a wheel of this machine alone ({made.filename})", "lock a version that has wheels"
+        )
+    return {made: choice.platforms}
+
+
+def _archive(
+    project: Project, choice: Choice, made: Made, platforms: tuple[str, ...], goals: Sequence[Target]
+) -> languages.Archive:
+    version = ""
+    for python in sorted({goal.python for goal in goals if goal.platform in platforms}):
+        version = wheel.read(made.path, made.sha256, made.filename, python).version
+    dependency = _dependency(choice, made.filename, made.sha256, version or choice.version, platforms)
+    return languages.Archive(made.path, _with(dependency, built_from=_origin(project, choice)))
+
+
+def _origin(project: Project, choice: Choice) -> str:
+    """Where a source came from, without a path of this machine."""
+    below = f"#subdirectory={choice.subdirectory}" if choice.subdirectory else ""
+    if choice.kind == "git":
+        return f"git+{choice.url}@{choice.commit}{below}"
+    if choice.kind == "directory":
+        return os.path.relpath(choice.directory, project.repository) + below
+    algorithm, value = next(iter(choice.hashes.items()))
+    place = choice.url if "://" in choice.url and not choice.url.startswith("file:") else choice.filename
+    return f"{place}#{algorithm}={value}"
+
+
+def _dependency(choice: Choice, filename: str, sha256: str, version: str, platforms: tuple[str, ...]) -> Dependency:
+    return Dependency(
+        name=choice.name,
+        version=version,
+        purl=f"pkg:pypi/{choice.name}@{version}",
+        archive=f"deps/{filename}",
+        sha256=sha256,
+        platforms=platforms,
+        group="main" if choice.main else "smoke",
+    )
+
+
+def _with(dependency: Dependency, **changes: str | None) -> Dependency:
+    import msgspec
+
+    return msgspec.structs.replace(dependency, **changes)
+
+
+def _one_name_each(archives: Sequence[languages.Archive]) -> None:
+    """Two archives of one file name and other bytes have no two places in a bundle."""
+    seen: dict[str, languages.Archive] = {}
+    for archive in archives:
+        other = seen.setdefault(archive.dependency.archive, archive)
+        if other.dependency.sha256 != archive.dependency.sha256:
+            raise ResolveError(
+                f"{archive.dependency.archive} is two different archives in uv.lock",
+                "lock one version for all platforms",
+            )

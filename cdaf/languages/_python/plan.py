@@ -1,0 +1,162 @@
+"""The Python language's last act: what stands where in the image and in the checks' layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from cdaf import languages
+from cdaf.errors import ProjectError
+from cdaf.languages._python import content, resolve, user, venv
+from cdaf.languages._python.content import Generated, Spread
+from cdaf.languages._python.values import VENV, Choice, Target
+from cdaf.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
+from cdaf.project import File, Project
+
+FOLDER = "/app"
+_OWN_LAYER = 1_000_000  # bytes from which a package has a layer to itself
+_MOST_LAYERS = 8
+_PROBE = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=4)"
+
+
+def plan(project: Project, collection: languages.Collection) -> languages.Planned:
+    """Lay out every platform. Raises ResolveError when two packages want one path."""
+    if project.settings.build.run:
+        raise ProjectError("[build] run is not known for Python yet", "commit what it makes, or build it as a package")
+    choices = resolve.of(collection.lock)
+    generated: Generated = {}
+    targets = resolve.targets(project, collection.lock.pins)
+    images, smoke = [], []
+    for target in targets:
+        if target.smoke:
+            smoke.append(_checks(project, collection, choices, target, (), generated))
+            continue
+        chosen = [choice for choice in choices if target.platform in choice.main]
+        spread = content.spreads(project.root, chosen, collection.archives, target)
+        images.append(_image(project, target, spread, generated))
+        if project.settings.smoke.checks and not project.settings.smoke.image:
+            smoke.append(_checks(project, collection, choices, target, spread, generated))
+    return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated)
+
+
+def _image(project: Project, target: Target, spread: Sequence[Spread], generated: Generated) -> ImagePlan:
+    again = content.repeated(spread, (), target)
+    own = [each for each in spread if each.own]
+    layers = [
+        _user_layer(project, target, generated),
+        *_package_layers([each for each in spread if not each.own], target, again, generated),
+        Layer(
+            "service",
+            (
+                *(entry for each in own for entry in content.entries(each, target, again, generated)),
+                *(_file(each, "app") for each in project.files),
+            ),
+        ),
+    ]
+    pin = BasePin(target.base.reference, target.base.digest)
+    created = datetime.fromtimestamp(project.source.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    kept = tuple(layer for layer in layers if layer.entries)
+    return ImagePlan(target.platform, pin, kept, _config(project, target, created), created)
+
+
+def _user_layer(project: Project, target: Target, generated: Generated) -> Layer:
+    owner, state = project.settings.service.user, project.settings.service.state
+    suffix = target.platform
+    passwd = content.generate(generated, "passwd", user.passwd(target.base, owner), suffix)
+    group = content.generate(generated, "group", user.group(target.base, owner), suffix)
+    folders = tuple(Dir(path, uid=owner.id, gid=owner.id) for path in sorted(state))
+    return Layer("user", (Place(passwd, "/etc/passwd"), Place(group, "/etc/group"), Dir(FOLDER), *folders))
+
+
+def _package_layers(
+    spread: Sequence[Spread], target: Target, again: dict[str, set[str]], generated: Generated
+) -> list[Layer]:
+    """The biggest packages a layer each, the others and the environment's own files in one."""
+    big = sorted((each for each in spread if each.size >= _OWN_LAYER), key=lambda each: (-each.size, each.choice.name))
+    alone = {each.choice.name for each in big[:_MOST_LAYERS]}
+    layers = [
+        Layer(each.choice.name, tuple(content.entries(each, target, again, generated)))
+        for each in spread
+        if each.choice.name in alone
+    ]
+    rest = [each for each in spread if each.choice.name not in alone]
+    entries = [entry for each in rest for entry in content.entries(each, target, again, generated)]
+    return [*layers, Layer("dependencies", (*_skeleton(target, generated), *entries))]
+
+
+def _skeleton(target: Target, generated: Generated) -> tuple[Entry, ...]:
+    member = content.generate(generated, "pyvenv.cfg", venv.configuration(target), target.platform)
+    return (Place(member, f"{VENV}/pyvenv.cfg"), *venv.links(target))
+
+
+def _file(file: File, folder: str) -> Entry:
+    path = f"{FOLDER}/{file.name}"
+    return (
+        Link(path, file.link)
+        if file.link
+        else Place(f"{folder}/{file.name}", path, 0o755 if file.executable else 0o644)
+    )
+
+
+def _checks(
+    project: Project,
+    collection: languages.Collection,
+    choices: Sequence[Choice],
+    target: Target,
+    before: Sequence[Spread],
+    generated: Generated,
+) -> SmokePlan:
+    """The checks' layers on top of the image, or whole on a base of their own."""
+    chosen = [choice for choice in choices if target.platform in choice.smoke]
+    spread = content.spreads(project.root, chosen, collection.archives, target)
+    again = content.repeated(spread, before, target)
+    entries = [entry for each in spread for entry in content.entries(each, target, again, generated)]
+    placed = set() if target.smoke else {file.name for file in project.files}
+    files = tuple(_file(file, "smoke") for file in project.checks if file.name not in placed)
+    skeleton = _skeleton(target, generated) if target.smoke else ()
+    layers = (Layer("smoke dependencies", (*skeleton, *entries)), Layer("smoke", files))
+    return SmokePlan(
+        target.platform,
+        tuple(layer for layer in layers if layer.entries),
+        {**_environment(target), **project.settings.service.env} if target.smoke else {},
+        FOLDER,
+        BasePin(target.base.reference, target.base.digest) if target.smoke else None,
+    )
+
+
+def _config(project: Project, target: Target, created: str) -> Config:
+    service = project.settings.service
+    return Config(
+        command=service.start,
+        environment={**_environment(target), **service.env},
+        user=f"{service.user.id}:{service.user.id}",
+        folder=FOLDER,
+        port=service.port,
+        labels=_labels(project, target, created),
+        health=_health(project),
+    )
+
+
+def _environment(target: Target) -> dict[str, str]:
+    return {"PATH": venv.search_path(target), "PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": VENV}
+
+
+def _labels(project: Project, target: Target, created: str) -> dict[str, str]:
+    """The standard annotations as labels (OCI image-spec, annotations.md)."""
+    told = {
+        "title": project.name,
+        "version": project.version.semver,
+        "created": created,
+        "revision": project.source.commit or "",
+        "source": project.source.repository or "",
+        "base.name": target.base.reference,
+        "base.digest": target.base.digest,
+    }
+    return {f"org.opencontainers.image.{name}": value for name, value in sorted(told.items()) if value}
+
+
+def _health(project: Project) -> Health | None:
+    port, path = project.settings.service.port, project.settings.smoke.health
+    if port is None or path is None:
+        return None
+    return Health((f"{VENV}/bin/python", "-I", "-c", _PROBE, f"http://127.0.0.1:{port}/{path.lstrip('/')}"))

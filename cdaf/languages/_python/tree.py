@@ -1,0 +1,161 @@
+"""The source tree of something to build: exactly the files that enter, whatever else lies beside them."""
+
+import hashlib
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import msgspec
+
+from cdaf import git, process
+from cdaf.errors import ProjectError, ResolveError
+
+TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that a wheel's zip knows
+_JUNK = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", "dist", "build"}
+)
+_CHUNK = 1 << 20
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """A file of the tree, or with `link` a symbolic link inside it."""
+
+    name: str
+    path: Path
+    executable: bool = False
+    link: str = ""
+
+
+def tracked(folder: Path) -> tuple[Leaf, ...]:
+    """What git tracks below `folder`, as it lies on disk; outside of git, all but well-known junk.
+
+    Raises ProjectError when git tracks nothing there, or a link leaves the folder.
+    """
+    if process.run(["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]).code:
+        return tuple(_leaf(folder, name) for name in sorted(_walked(folder)))
+    names = [entry.name for entry in git.tracked(folder) if entry.mode != "160000"]
+    there = [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+    if not there:
+        raise ProjectError(f"git tracks no file in {folder}, and what is built is what git tracks", "commit its files")
+    return tuple(_leaf(folder, name) for name in there)
+
+
+def _walked(folder: Path) -> Iterator[str]:
+    for base, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if each not in _JUNK and not each.endswith(".egg-info"))
+        yield from ((Path(base) / each).relative_to(folder).as_posix() for each in files if not each.endswith(".pyc"))
+
+
+def _leaf(folder: Path, name: str) -> Leaf:
+    path = folder / name
+    if not path.is_symlink():
+        return Leaf(name, path, bool(path.stat().st_mode & 0o111))
+    target = str(path.readlink())
+    if target.startswith("/") or not path.resolve().is_relative_to(folder.resolve()):
+        raise ProjectError(f"{path} is a symbolic link out of {folder}, to {target}", "replace it by what it points to")
+    return Leaf(name, path, link=target)
+
+
+def digest(leaves: Iterable[Leaf]) -> str:
+    """What the tree is, as hex: names, modes, links and bytes."""
+    whole = hashlib.sha256()
+    for leaf in leaves:
+        told = leaf.link or _digest(leaf.path)
+        whole.update(f"{leaf.name}\0{leaf.executable}\0{bool(leaf.link)}\0{told}\0".encode())
+    return whole.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy(leaves: Iterable[Leaf], into: Path) -> None:
+    """Lay the tree out, every mode and time fixed."""
+    for leaf in leaves:
+        place = into / leaf.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if leaf.link:
+            place.symlink_to(leaf.link)
+            continue
+        with leaf.path.open("rb") as source, place.open("wb") as target:
+            while chunk := source.read(_CHUNK):
+                target.write(chunk)
+        place.chmod(0o755 if leaf.executable else 0o644)
+    settle(into)
+
+
+def settle(folder: Path) -> None:
+    """Give every file and folder one mode of two and one time, so that no build can tell two trees apart by them."""
+    for base, _, files in os.walk(folder, topdown=False):
+        for path in (Path(base), *(Path(base) / each for each in files)):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+            os.utime(path, (TIME, TIME), follow_symlinks=False)
+
+
+def unpack(archive: Path, filename: str, into: Path) -> Path:
+    """Unpack an sdist and return the folder that holds its project. Raises ResolveError for one that is unsafe."""
+    try:
+        if filename.endswith(".zip"):
+            _unzip(archive, into)
+        else:
+            with tarfile.open(archive) as tar:
+                untar(tar, into)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise ResolveError(f"{filename} cannot be unpacked: {error}", "lock another version") from error
+    settle(into)
+    inside = list(into.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
+
+
+def untar(tar: tarfile.TarFile, into: Path) -> None:
+    """Regular files, folders and links that stay inside; anything else is a ValueError."""
+    for member in tar:
+        place = _inside(into, member.name)
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if member.issym():
+            _inside(into, os.path.normpath(f"{PurePosixPath(member.name).parent}/{member.linkname}"))
+            place.symlink_to(member.linkname)
+        elif member.isfile() or member.islnk():
+            source = tar.extractfile(member)
+            assert source is not None
+            _write(source, place, bool(member.mode & 0o100))
+        elif member.type not in (tarfile.XGLTYPE, tarfile.XHDTYPE):
+            raise ValueError(f"{member.name} is neither file, folder nor link")
+
+
+def _unzip(archive: Path, into: Path) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            place = _inside(into, member.filename)
+            if member.is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with opened.open(member) as source:
+                _write(source, place, bool((member.external_attr >> 16) & 0o100))
+
+
+def _write(source: IO[bytes], place: Path, executable: bool) -> None:
+    with place.open("wb") as target:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+    place.chmod(0o755 if executable else 0o644)
+
+
+def _inside(into: Path, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts:
+        raise ValueError(f"{name} leaves the archive")
+    place = into.joinpath(*parts)
+    if any(parent.is_symlink() for parent in place.parents if parent != into and parent.is_relative_to(into)):
+        raise ValueError(f"{name} goes through a link")
+    return place
