@@ -327,20 +327,17 @@ def unpack(file: IO[bytes], found: dict[str, Content], target: bytes) -> None:
     """Write all files to `target`, which appears at once; nothing is left behind when that fails."""
     os.umask(0o022)
     target = os.path.realpath(target)
-    is_there = os.path.isdir(target)
-    parent = target if is_there else os.path.dirname(target)
-    if not is_there:
-        os.makedirs(parent, exist_ok=True)
+    new = not os.path.isdir(target)
+    parent = os.path.dirname(target) if new else target
+    os.makedirs(parent, exist_ok=True)
     temporary = tempfile.mkdtemp(prefix=b".cdaf-part-", dir=parent)
     try:
         os.chmod(temporary, 0o755)  # noqa: S103 - as any folder of a release
         for name, content in found.items():
             write(file, content, os.path.join(temporary, *raw(name).split(b"/")))
-        if not is_there:
-            os.rename(temporary, target)
-            return
-        for entry in os.listdir(temporary):
-            os.rename(os.path.join(temporary, entry), os.path.join(target, entry))
+        # An existing folder is kept: it may be a mount point, or somebody's working directory.
+        for one in [b""] if new else [b"/" + name for name in os.listdir(temporary)]:
+            os.rename(temporary + one, target + one)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -360,7 +357,7 @@ def main(arguments: list[str]) -> int:
         return OK
     if ARCHIVE:
         arguments = [ARCHIVE, *arguments]
-    if [arguments[1:2], len(arguments)] not in ([["verify"], 2], [["show"], 2], [["unpack"], 3]):
+    if [arguments[1:2], len(arguments)] not in ([["verify"], 2], [["show"], 2], [["unpack"], 3]) or "" in arguments:
         print(USAGE, end="", file=sys.stderr)
         return MISUSED
     try:
