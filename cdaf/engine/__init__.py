@@ -1,0 +1,66 @@
+"""The one door to Docker: what runs containers and builds, asked only for what nothing else can do.
+
+python-on-whales drives compose, pull and build; the docker SDK gives facts, inspection, events and logs. Both are
+imported when first needed.
+"""
+
+from cdaf.engine.client import binary, endpoint
+from cdaf.engine.compose import Project, config, one_off, project, removal, restart, up
+from cdaf.engine.containers import (
+    Line,
+    Listener,
+    Ran,
+    State,
+    execute,
+    listening,
+    log,
+    run,
+    seconds,
+    signal,
+    states,
+    take,
+)
+from cdaf.engine.facts import EngineFacts, demand_buildx, facts
+from cdaf.engine.images import ensure, held, inspect, load, tag
+from cdaf.engine.owner import Left, labels, leftovers, new_run, remove, sweep
+from cdaf.engine.watching import Event, events
+
+__all__ = [
+    "EngineFacts",
+    "Event",
+    "Left",
+    "Line",
+    "Listener",
+    "Project",
+    "Ran",
+    "State",
+    "binary",
+    "config",
+    "demand_buildx",
+    "endpoint",
+    "ensure",
+    "events",
+    "execute",
+    "facts",
+    "held",
+    "inspect",
+    "labels",
+    "leftovers",
+    "listening",
+    "load",
+    "log",
+    "new_run",
+    "one_off",
+    "project",
+    "removal",
+    "remove",
+    "restart",
+    "run",
+    "seconds",
+    "signal",
+    "states",
+    "sweep",
+    "tag",
+    "take",
+    "up",
+]

@@ -1,0 +1,86 @@
+"""Compose projects: files written to a folder of their own, services started one set at a time."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cdaf.engine.client import api, asking, whales
+from cdaf.errors import EngineError, SmokeError
+
+STOP_SECONDS = 10
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A compose project: its name, its files in the order of merging, and the folder they lie in."""
+
+    name: str
+    files: tuple[Path, ...]
+    folder: Path
+
+
+@contextmanager
+def project(name: str, files: Mapping[str, bytes]) -> Iterator[Project]:
+    """Write the files into a new folder, so that no `.env` beside them is read; the folder goes at the end."""
+    with tempfile.TemporaryDirectory(prefix="cdaf-") as folder:
+        paths = []
+        for each, data in files.items():
+            path = Path(folder) / each
+            path.write_bytes(data)
+            paths.append(path)
+        yield Project(name, tuple(paths), Path(folder))
+
+
+def config(of: Project) -> dict[str, Any]:
+    """The project as compose merges and reads it. Raises SmokeError when it cannot."""
+    try:
+        with asking("docker compose config"):
+            found: dict[str, Any] = _whales(of).compose.config(return_json=True)
+            return found
+    except EngineError as error:
+        if "does not answer" in error.message:
+            raise
+        raise SmokeError(
+            "the compose files do not go together", "mend them; compose says where", error.output
+        ) from error
+
+
+def up(of: Project, services: Sequence[str]) -> None:
+    """Create and start services, not what they depend on, and return at once."""
+    with asking(f"docker compose up {' '.join(services)}"):
+        _whales(of).compose.up(list(services), detach=True, dependencies=False, no_build=True, quiet=True)
+
+
+def one_off(of: Project, service: str, name: str, command: Sequence[str] = (), env: Mapping[str, str] = {}) -> None:
+    """Start one more container of a service, with a command of its own, and return at once."""
+    with asking(f"docker compose run {service}"):
+        _whales(of).compose.run(
+            service, list(command), detach=True, tty=False, dependencies=False, name=name, envs=dict(env)
+        )
+
+
+def restart(container: str) -> None:
+    """Stop a container as the engine stops one for an update, and start it again."""
+    with asking("restarting the service"):
+        api(timeout=STOP_SECONDS + 30).restart(container, timeout=STOP_SECONDS)
+
+
+def _whales(of: Project) -> Any:
+    nothing = of.folder / "none.env"
+    nothing.touch()
+    return whales(
+        compose_files=list(of.files),
+        compose_project_name=of.name,
+        compose_project_directory=of.folder,
+        compose_env_files=[nothing],
+    )
+
+
+def removal(name: str) -> str:
+    """The command that takes a kept project down."""
+    host = os.environ.get("DOCKER_HOST")
+    return f"{f'DOCKER_HOST={host} ' if host else ''}docker compose -p {name} down --volumes --remove-orphans"

@@ -1,0 +1,152 @@
+"""Images in the engine: loading, finding, naming and fetching them, always by id or digest."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cdaf import oci, progress, reference
+from cdaf.engine.client import api, asking, missing, whales
+from cdaf.errors import EngineError, SmokeError
+
+_UNKNOWN = ("manifest unknown", "not found", "does not exist", "access denied", "repository")
+
+
+def inspect(name: str) -> dict[str, Any] | None:
+    """What the engine says of an image, by id or reference; None when it has none."""
+    with asking(f"inspecting image {name}"):
+        try:
+            found: dict[str, Any] = api().inspect_image(name)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if missing(error):
+                return None
+            raise
+    return found
+
+
+def held(image: oci.Image) -> str:
+    """The id by which the engine has this very image; empty when it hasn't.
+
+    The classic stores name an image by its config's digest, containerd's by its manifest's.
+    """
+    for digest in (image.config_digest, image.digest):
+        found = inspect(digest)
+        if found is not None:
+            return str(found["Id"])
+    return ""
+
+
+def load(image: oci.Image, tags: Sequence[str] = ()) -> str:
+    """Give an image to the engine unless it has it, and return the id it has there.
+
+    Layers that the engine has already are left out. Raises EngineError when the engine takes it for another image.
+    """
+    from cdaf import registry
+
+    there = held(image)
+    if there:
+        tag(there, tags)
+        return there
+    known = known_layers(image)
+    if known:
+        try:
+            return load_tar(_counted(oci.archive(_partly(image, known), tags, known), image, known), image)
+        except EngineError as error:
+            progress.note(f"the engine wants every layer: {error.message}")
+    whole = registry.complete(image)
+    return load_tar(_counted(oci.archive(whole, tags), whole, frozenset()), image)
+
+
+def load_tar(tar: Iterable[bytes], image: oci.Image) -> str:
+    """Stream a tar of this image to the engine; it answers 200 and puts its error into the body."""
+    with asking(f"loading the image of {image.platform}"):
+        for said in api().load_image(_pieces(tar), quiet=False):  # type: ignore[no-untyped-call]
+            fault = said.get("errorDetail") or said.get("error")
+            if fault:
+                message = fault.get("message", fault) if isinstance(fault, dict) else fault
+                raise EngineError(f"the engine did not load the image of {image.platform}: {message}")
+    found = held(image)
+    if not found:
+        raise EngineError(
+            f"the engine loaded another image than {image.digest}",
+            "upgrade the engine, or report this with its version",
+        )
+    return found
+
+
+def known_layers(image: oci.Image) -> frozenset[str]:
+    """The diff ids, from the bottom up, of which some image in the engine has the very same stack."""
+    wanted = [layer.diff_id for layer in image.layers]
+    longest = 0
+    with asking("listing images"):
+        stacks = [_stack(each["Id"]) for each in api().images()]
+    for stack in stacks:
+        same = next((at for at, (a, b) in enumerate(zip(wanted, stack, strict=False)) if a != b), None)
+        longest = max(longest, min(len(wanted), len(stack)) if same is None else same)
+    below, above = wanted[:longest], wanted[longest:]
+    return frozenset(below) - frozenset(above)
+
+
+def _stack(name: str) -> list[str]:
+    found = inspect(name)
+    return list(((found or {}).get("RootFS") or {}).get("Layers") or [])
+
+
+def tag(name: str, tags: Sequence[str]) -> None:
+    """Give an image of the engine further names."""
+    for each in tags:
+        whole = reference.parse(each)
+        with asking(f"tagging {each}"):
+            api().tag(name, f"{whole.registry}/{whole.repository}", whole.tag, force=True)
+
+
+def ensure(name: str, digest: str, platform: str | None = None) -> str:
+    """The id of an image, by its pinned digest; the engine fetches it when it hasn't got it.
+
+    The engine uses its own mirrors and the client's logins. Raises SmokeError when a registry does not have it.
+    """
+    pinned = str(reference.at(reference.parse(name), digest))
+    found = inspect(pinned)
+    if found is None or (platform and not _is_of(found, platform)):
+        with progress.transfer(f"pull {name}", None):
+            _pull(pinned, name, platform)
+        found = inspect(pinned)
+    if found is None:
+        raise EngineError(f"the engine pulled {name} and does not have it", "look into the engine's log")
+    return str(found["Id"])
+
+
+def _pull(pinned: str, name: str, platform: str | None) -> None:
+    try:
+        with asking(f"pulling {name}"):
+            whales().image.pull(pinned, quiet=True, platform=platform)
+    except EngineError as error:
+        said = error.output.strip().splitlines()[-1:] or [error.message]
+        if "does not answer" in error.message:
+            raise
+        unknown = any(word in said[0] for word in _UNKNOWN)
+        hint = "run `cdaf lock --upgrade` and package again" if unknown else "try again when its registry answers"
+        raise SmokeError(f"{name} cannot be pulled: {said[0]}", hint, transient=not unknown) from error
+
+
+def _is_of(found: dict[str, Any], platform: str) -> bool:
+    system, architecture = platform.split("/")[:2]
+    return (found.get("Os"), found.get("Architecture")) == (system, architecture)
+
+
+def _partly(image: oci.Image, known: frozenset[str]) -> oci.Image:
+    """The image with those layers in the cache that will be sent."""
+    from cdaf import registry
+
+    return image if all(layer.path or layer.diff_id in known for layer in image.layers) else registry.complete(image)
+
+
+def _pieces(tar: Iterable[bytes]) -> Any:
+    """An iterable body, which the client sends in chunks; empty pieces would end it."""
+    return (piece for piece in tar if piece)
+
+
+def _counted(tar: Iterable[bytes], image: oci.Image, known: frozenset[str]) -> Iterable[bytes]:
+    total = sum(layer.size for layer in image.layers if layer.diff_id not in known)
+    with progress.transfer(f"load {image.platform}", total) as moved:
+        for piece in tar:
+            moved(len(piece))
+            yield piece
