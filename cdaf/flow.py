@@ -18,7 +18,7 @@ def package(
         pins = locking.ensure(found, locked=locked)
     with step("resolve"):
         lock = language.resolve(found, pins)
-        found = project.settle(found, lock.inputs, release=release)
+        found = project.settle(found, (locking.path(found), *lock.inputs), release=release)
     with step("collect"):
         collection = language.collect(found, lock)
     with step("plan"):

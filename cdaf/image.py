@@ -177,7 +177,7 @@ def _health(wanted: plan.Health) -> dict[str, Any]:
 
 
 def _environment(old: Sequence[str], new: Mapping[str, str]) -> list[str]:
-    merged = dict(entry.partition("=")[::2] for entry in old) | dict(new)
+    merged = dict(entry.partition("=")[::2] for entry in old) | dict(sorted(new.items()))
     return [f"{name}={value}" for name, value in merged.items()]
 
 

@@ -110,6 +110,12 @@ def test_content_is_in_the_digest_and_where_it_lies_is_not(tmp_path: Path) -> No
     assert image.assemble(planned(), other).digest != image.assemble(planned(), CONTENTS).digest
 
 
+def test_a_plan_read_back_gives_the_same_image() -> None:
+    wanted = planned()
+    again = plan.decode(plan.encode(plan.Plans(1, (wanted,)))).images[0]
+    assert image.assemble(again, CONTENTS) == image.assemble(wanted, CONTENTS)
+
+
 def test_a_member_that_is_not_there_is_named() -> None:
     with pytest.raises(ImageError, match=r"layer service: the bundle has no app/main\.py"):
         image.assemble(planned(), {"generated/passwd": CONTENTS["generated/passwd"]})
