@@ -23,9 +23,7 @@ UNWANTED = (
     "/usr/lib/*/libLLVM*",  # 130 MB for a compiler of queries that no test needs
 )
 _DROPPED = re.compile(r"^(dev/.*|var/lib/mysql/.+)$")
-_DROPPED_FILES = re.compile(r"^(etc/apt/sources\.list.*|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$")
-    r"^(dev/.*|etc/apt/sources\.list.*|var/log/.+|var/cache/apt/.+|var/lib/apt/.+|etc/machine-id|var/lib/mysql/.+)$"
-)
+_DROPPED_FILES = re.compile(r"^(etc/apt/sources\.list.*|etc/.*/99mmdebstrap|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$")
 
 
 def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) -> None:
@@ -43,7 +41,7 @@ def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) ->
             f"--architectures={arch}",
             *(f"--include={name}" for name in wanted),
             "--aptopt=Acquire::Retries 3",
-            *_proxies(),
+            *_machine_options(),
             *(f"--dpkgopt=path-exclude={path}" for path in UNWANTED),
             "--dpkgopt=force-unsafe-io",
             # no database of the build's own: the entry script makes one
@@ -71,10 +69,11 @@ def native() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
 
 
-def _proxies() -> list[str]:
-    """The proxies of the machine's apt: mmdebstrap reads none of its configuration."""
+def _machine_options() -> list[str]:
+    """How the machine's apt reaches its sources (proxies, certificates, dates); mmdebstrap does not read it."""
     said = state.answers(["apt-config", "dump", "Acquire"]) or ""
-    return [f"--aptopt={line}" for line in re.findall(r'^(Acquire::https?::Proxy "[^"]+");', said, re.MULTILINE)]
+    wanted = r'^(Acquire::(?:https?::|Check-)\S* "[^"]+");'
+    return [f"--aptopt={line}" for line in re.findall(wanted, said, re.MULTILINE)]
 
 
 def layer(source: Path, into: Path, borrow: Path | None = None) -> tuple[push.Layer, dict[str, str]]:
