@@ -134,6 +134,11 @@ def published(images: Sequence[Image]) -> tuple[bytes, str, str]:
     return data, INDEX, digest
 
 
+def layout_tags(folder: Path) -> dict[str, str]:
+    """The digests that a layout's tags name; empty without a layout. Raises PublishError for any other content."""
+    return {_name(entry): str(entry.get("digest")) for entry in _existing(folder) or () if _name(entry)}
+
+
 def write_layout(folder: Path, images: Sequence[Image], tags: Sequence[str] = ()) -> Literal["created", "present"]:
     """Write images as an OCI layout; an existing layout is added to, and its other entries stay.
 

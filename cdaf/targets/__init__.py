@@ -1,1 +1,135 @@
-"""Where a tested image goes: `kind:where`, one verb, a module each, a line each."""
+"""Where a tested image goes: `kind:where`, one verb, a module each, a line each.
+
+How to write one is in docs/targets.md.
+"""
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import Literal, Protocol, cast
+
+import msgspec
+
+from cdaf import settings
+from cdaf.bundle import Bundle
+from cdaf.errors import UsageError, faults
+from cdaf.manifest import Manifest
+from cdaf.oci import Image
+from cdaf.targets import tags as tagging
+
+MODULES = {
+    "layout": "cdaf.targets.layout",
+    "engine": "cdaf.targets.engine",
+    "registry": "cdaf.targets.registry",
+    "pypi": "cdaf.targets.pypi",
+}
+DEFAULT = ("layout:", "engine:")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One destination, with the tags to set there: `tags` never move, `moving` may."""
+
+    kind: str
+    where: str
+    tags: tuple[str, ...] = ()
+    moving: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.where}"
+
+
+class Release(msgspec.Struct, frozen=True):
+    """What is published: a verified bundle and its tested images, one a platform."""
+
+    bundle: Bundle
+    images: tuple[Image, ...]
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """What stands at a target now: `reference` names it by digest; `present` when all of it stood there before."""
+
+    target: str
+    reference: str
+    digest: str
+    tags: tuple[str, ...]
+    state: Literal["created", "present"]
+    hint: str = ""
+
+
+class Module(Protocol):
+    """What a target's module provides."""
+
+    def check(self, where: str, manifest: Manifest) -> list[str]:
+        """All faults of what follows the colon, nothing asked of the target."""
+        ...
+
+    def publish(self, target: Target, release: Release) -> tuple[Publication, ...]:
+        """Publish, and read back what stands there. Raises PublishError, transient when later may be better."""
+        ...
+
+
+def load(kind: str) -> Module:
+    """The module of a kind of target."""
+    return cast("Module", importlib.import_module(MODULES[kind]))
+
+
+def parse(texts: Sequence[str], manifest: Manifest) -> tuple[Target, ...]:
+    """The targets that texts name: `kind:where`, or the exact name of one of the manifest's environments.
+
+    Without texts, those that the manifest declares; when it declares none, a layout beside the bundle and the local
+    engine. Raises UsageError with all faults.
+    """
+    found: dict[tuple[str, str], Target] = {}
+    wrong: list[str] = []
+    for text, declared in _listed(texts, manifest, wrong):
+        kind, _, where = text.partition(":")
+        problems = _kind_faults(text) or load(kind).check(where, manifest)
+        fixed, moving, odd = tagging.rendered(declared, manifest)
+        wrong += [f"{_shown(text)}: {problem}" for problem in (*problems, *odd)]
+        if not problems:
+            found.setdefault((kind, where), Target(kind, where, fixed, moving))
+    if wrong:
+        raise UsageError(faults("targets", list(dict.fromkeys(wrong))), "write a target as kind:where")
+    return tuple(found.values())
+
+
+def publish(target: Target, release: Release) -> tuple[Publication, ...]:
+    """Publish to one target; what is there already with the same bytes is a success."""
+    return load(target.kind).publish(target, release)
+
+
+def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[tuple[str, settings.Publish]]:
+    """Each target's text with the table that declares its tags; unknown environments are added to `wrong`."""
+    if not texts:
+        return [(text, manifest.publish) for text in manifest.publish.to or DEFAULT]
+    listed: list[tuple[str, settings.Publish]] = []
+    for text in texts:
+        if ":" in text:
+            listed.append((text, manifest.publish))
+        elif text in manifest.environments:
+            environment = manifest.environments[text]
+            listed += [(each, environment) for each in environment.to]
+            wrong += [] if environment.to else [f"environment {text!r} names no target"]
+        else:
+            wrong.append(_unknown(text, manifest))
+    return listed
+
+
+def _unknown(text: str, manifest: Manifest) -> str:
+    known = sorted(manifest.environments)
+    near = difflib.get_close_matches(text, known, 1)
+    listed = f"; the environments are {', '.join(known)}" if known else "; no environments are declared"
+    return f"{text!r} is no kind:where and no environment" + (f": {near[0]!r}?" if near else "") + listed
+
+
+def _kind_faults(text: str) -> list[str]:
+    kind, colon, _ = text.partition(":")
+    if colon and kind in MODULES:
+        return []
+    return [f"{kind!r} is not a kind of target; there are {', '.join(MODULES)}"]
+
+
+def _shown(text: str) -> str:
+    """A text fit for a message: what stands before an @ may be a login."""
+    kind, _, rest = text.partition(":")
+    return f"{kind}:…@{rest.rpartition('@')[2]}" if "@" in rest else text

@@ -1,0 +1,27 @@
+"""`layout:FOLDER`: an OCI layout on disk, the blobs that a registry would get; by default beside the bundle."""
+
+from pathlib import Path
+
+from cdaf import oci, registry
+from cdaf.errors import PublishError, faults
+from cdaf.manifest import Manifest
+from cdaf.targets import Publication, Release, Target
+
+
+def check(where: str, manifest: Manifest) -> list[str]:  # noqa: ARG001 - the protocol's signature
+    """Any folder will do; what is in it is seen when it is written to."""
+    return ["the folder's name has a character that no folder can have"] if "\0" in where else []
+
+
+def publish(target: Target, release: Release) -> tuple[Publication, ...]:
+    """Write the layout, or add to it. Raises PublishError when a tag there names something else."""
+    folder = Path(target.where) if target.where else release.bundle.path.with_suffix(".oci")
+    _, _, digest = oci.published(release.images)
+    named = oci.layout_tags(folder)
+    taken = [f"tag {tag} names {named[tag]} already" for tag in target.tags if named.get(tag, digest) != digest]
+    if taken:
+        raise PublishError(faults(str(folder), taken), "publish a new version, or another folder")
+    images = tuple(registry.complete(image) for image in release.images)
+    state = oci.write_layout(folder, images, (*target.tags, *target.moving))
+    name = f"layout:{folder}"
+    return (Publication(name, f"{folder}@{digest}", digest, (*target.tags, *target.moving), state),)
