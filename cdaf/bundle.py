@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import IO
 
 import msgspec
@@ -47,10 +48,17 @@ class Bundle(msgspec.Struct, frozen=True):
     stamp: tuple[int, ...]
 
 
-def seal(into: Path, manifest: Manifest, plans: Plans, content: Mapping[str, Source]) -> Bundle:
+def seal(
+    into: Path,
+    manifest: Manifest,
+    plans: Plans,
+    content: Mapping[str, Source],
+    expected: Mapping[str, str] = MappingProxyType({}),
+) -> Bundle:
     """Write `<name>-<version>.cdaf` to the folder `into`, whole or not at all, and return it as `open` would.
 
     `content` maps members' names to their bytes or to the file that holds them; the bundle's own four files are added.
+    `expected` holds the hex SHA-256 of members that the caller has read before, and which must not have changed since.
     Raises ProjectError that lists every name or file that cannot be sealed, BundleError when manifest or plans speak
     of members that are not there, a transient CdafError when the disk is full.
     """
@@ -71,7 +79,7 @@ def seal(into: Path, manifest: Manifest, plans: Plans, content: Mapping[str, Sou
     if zipform.is_zip64(entries):
         _warn_of_zip64(path)
     with atomic.writing(path) as file:
-        digests = _write(file, entries, sources, manifest)
+        digests = _write(file, entries, sources, manifest, expected)
         stamp = _stamp(file)
     members = {entry.name: Member(entry.name, entry.data, entry.size, digests[entry.name].sha256) for entry in entries}
     return Bundle(path, f"sha256:{digests[SUMS].sha256}", manifest, plans, members, stamp)
@@ -191,13 +199,19 @@ def _warn_of_zip64(path: Path) -> None:
 
 
 def _write(
-    file: int, entries: Sequence[zipform.Entry], sources: Mapping[str, Source], manifest: Manifest
+    file: int,
+    entries: Sequence[zipform.Entry],
+    sources: Mapping[str, Source],
+    manifest: Manifest,
+    expected: Mapping[str, str],
 ) -> dict[str, Digest]:
     # SHA256SUMS sorts before most of what it lists: its size is known from the start, its bytes only at the end.
     others = [entry for entry in entries if entry.name != SUMS]
     with progress.transfer("seal", sum(entry.size for entry in others)) as advance:
         digests = zipwrite.fill(file, others, sources, _one_at_a_time(advance))
     known = {name: digest.sha256 for name, digest in digests.items()}
+    if changed := [zipform.shown(name) for name, sha256 in expected.items() if known.get(name, sha256) != sha256]:
+        raise ProjectError(faults("files changed while they were packaged", changed), "package again")
     if wrong := rules.archive_faults(manifest, known):
         raise BundleError(faults("archives are not what the manifest says", wrong), "empty the cache and package again")
     own = [entry for entry in entries if entry.name == SUMS]

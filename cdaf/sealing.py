@@ -6,7 +6,6 @@ from pathlib import Path
 
 from cdaf import ASSEMBLER_REVISION, __version__, bundle, content, image, manifest, plan
 from cdaf.content import Content
-from cdaf.errors import ProjectError, faults
 from cdaf.languages import Collection, Planned
 from cdaf.locking import base_of
 from cdaf.manifest import Foretold, Manifest
@@ -105,12 +104,8 @@ def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
 
 def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, Content]) -> bundle.Bundle:
     """Seal the bundle. Raises ProjectError when a file changed since the image was foretold from it."""
-    made = bundle.seal(into, described, plans, {name: content.source(each) for name, each in sealed.items()})
-    changed = sorted(name for name, each in sealed.items() if made.members[name].sha256 != each.sha256)
-    if changed:
-        made.path.unlink()
-        raise ProjectError(faults("files changed while they were packaged", changed), "package again")
-    return made
+    sources = {name: content.source(each) for name, each in sealed.items()}
+    return bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
 
 
 def rfc3339(seconds: int) -> str:
