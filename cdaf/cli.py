@@ -111,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
     console.begin(as_json="--json" in arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        _invoke(arguments)
+        return _invoke(arguments)
     except KeyboardInterrupt:
         console.interrupted()
         return EXIT_INTERRUPTED
@@ -119,7 +119,6 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(error, BrokenPipeError) and console.abandoned():
             return 128 + signal.SIGPIPE
         return _fail(error)
-    return 0
 
 
 def completion(shell: str) -> str:
@@ -134,17 +133,18 @@ def completion(shell: str) -> str:
     return script.source_template % script.source_vars()
 
 
-def _invoke(arguments: Sequence[str]) -> None:
+def _invoke(arguments: Sequence[str]) -> int:
     words = list(arguments) or ["--help"]
     try:
         with cdaf.make_context("cdaf", words) as context:
             cdaf.invoke(context)
-    except click.exceptions.Exit:
-        return
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.Abort as error:
         raise KeyboardInterrupt from error
     except click.ClickException as error:
         raise _usage(error) from error
+    return 0
 
 
 def _usage(error: click.ClickException) -> UsageError:

@@ -56,6 +56,14 @@ def for_registry(host: str, repository: str = "") -> Credentials | None:
     return None
 
 
+def known_registries() -> tuple[str, ...]:
+    """The registries that some file has a login for, by name, and the stores that keep a list of their own."""
+    files = [_json(path) for path in _registry_files()]
+    stores = {f"all in {store}" for config in files if (store := config.get("credsStore"))}
+    named = {_plain(key) for config in files for table in ("auths", "credHelpers") for key in _table(config, table)}
+    return (*sorted(named), *sorted(stores))
+
+
 def from_environment() -> Credentials | None:
     """The login that CI hands over for the registry it publishes to: CDAF_REGISTRY_USERNAME and …_PASSWORD."""
     name, secret = os.environ.get("CDAF_REGISTRY_USERNAME"), os.environ.get("CDAF_REGISTRY_PASSWORD")

@@ -1,0 +1,25 @@
+"""cdaf doctor"""
+
+import click
+
+from cdaf import console, options
+
+
+@click.command()
+@options.json
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show what this machine has of the things cdaf works with, what is missing and how to mend it.
+
+    The exit code is 0 when everything that is needed is there, else that of the errors which the lack would end in.
+    """
+    import msgspec
+
+    from cdaf import doctor
+
+    found = doctor.examine()
+    code = doctor.verdict(found)
+    rows = [(each.name, each.state, each.found, each.mend) for each in found]
+    told = {"ok": code == 0, "findings": msgspec.to_builtins(found)}
+    console.answer_tables(told, [console.Table("", ("thing", "state", "found", "to mend it"), rows)])
+    context.exit(code)
