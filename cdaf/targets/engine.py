@@ -1,0 +1,83 @@
+"""`engine:[NAME]`: names for the tested image in the local engine; it is loaded where the engine has lost it."""
+
+import shlex
+
+from cdaf import engine, reference
+from cdaf.errors import PublishError, ResolveError, faults
+from cdaf.manifest import Manifest
+from cdaf.oci import Image
+from cdaf.targets import Publication, Release, Target
+
+
+def check(where: str, manifest: Manifest) -> list[str]:
+    """A name, with a tag of its own if need be: that one may move. By default the service's."""
+    if "@" in where:
+        return ["a target names no digest"]
+    try:
+        reference.parse(where or manifest.service.name)
+    except ResolveError as error:
+        return [error.message]
+    return []
+
+
+def publish(target: Target, release: Release) -> tuple[Publication, ...]:
+    """Tag the image that the engine runs.
+
+    Raises PublishError when a tag names another image, EngineError where there is no engine.
+    """
+    manifest = release.bundle.manifest
+    named = target.where or manifest.service.name
+    own = reference.parse(named).tag
+    image, found = _held(release.images)
+    fixed = () if own else tuple(f"{named}:{tag}" for tag in target.tags)
+    moving = (named,) if own else tuple(f"{named}:{tag}" for tag in target.moving)
+    names = (*fixed, *moving) or (f"{named}:latest",)
+    standing = {name: _id(name) for name in names}
+    taken = [f"{name} names {standing[name]} already" for name in fixed if standing[name] not in {"", found}]
+    if taken:
+        raise PublishError(
+            faults("the local engine", taken), f"publish a new version, or run `docker image rm {shlex.join(fixed)}`"
+        )
+    missing = [name for name, there in standing.items() if there != found]
+    engine.tag(found, missing)
+    tags = tuple(reference.parse(name).tag for name in names)
+    hint = _hint(manifest, names[0])
+    return (Publication(f"engine:{named}", found, image.digest, tags, "created" if missing else "present", hint),)
+
+
+def _held(images: tuple[Image, ...]) -> tuple[Image, str]:
+    """The image that the engine has, as its smoke test left it, and its id there; else the one that it can run."""
+    for image in images:
+        if found := engine.held(image):
+            return image, found
+    known = engine.facts()
+    for how in ("native", "emulated"):
+        for image in images:
+            if known.runs(image.platform) == how:
+                return image, engine.load(image)
+    there = ", ".join(image.platform for image in images)
+    raise PublishError(f"the engine runs {known.native}, and there are images for {there}", "add its platform")
+
+
+def _id(name: str) -> str:
+    found = engine.inspect(name)
+    return str(found["Id"]) if found else ""
+
+
+def _hint(manifest: Manifest, name: str) -> str:
+    """The line that starts the service, with what its smoke test handed to it left open."""
+    port = manifest.service.port
+    words = ["docker run --rm", *([f"-p {port}:{port}"] if port else [])]
+    words += [f"-e {variable}=…" for variable in _variables(manifest)]
+    return " ".join([*words, name])
+
+
+def _variables(manifest: Manifest) -> list[str]:
+    """What has no value in the image: secrets, the test's own variables, and the first that each sidecar hands over."""
+    from cdaf import stack
+
+    smoke = manifest.smoke.declared
+    beside = [stack.fragment(image) for image in smoke.sidecars]
+    handed = [next(iter(each.environment)) for each in beside if each and each.environment]
+    wanted = dict.fromkeys([*handed, *smoke.env, *smoke.secrets])
+    return [name for name in wanted if name not in manifest.service.environment]
