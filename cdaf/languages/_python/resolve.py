@@ -28,7 +28,15 @@ class Answer(msgspec.Struct, frozen=True):
 def resolve(project: Project, pins: Pins) -> languages.Lock:
     """Read uv.lock for every platform of the project. Raises ProjectError, ResolveError."""
     lock, answer = _answer(project, targets(project, pins))
-    return languages.Lock(answer.choices, {lockfile.NAME: lockfile.redacted(lock.data)}, {"uv": answer.uv}, pins)
+    files = {lockfile.NAME: lockfile.redacted(lock.data)}
+    return languages.Lock(answer.choices, files, {"uv": answer.uv}, pins, _inputs(project, lock, answer.choices))
+
+
+def _inputs(project: Project, lock: lockfile.Lockfile, chosen: Sequence[Choice]) -> tuple[Path, ...]:
+    """What decides the bundle beside the project's own files: the lock, the manifest, the folders to be built."""
+    folders = [Path(choice.directory) for choice in chosen if choice.kind == "directory"]
+    found = [lock.path, project.root / "pyproject.toml", *folders]
+    return tuple(path for path in found if path.is_relative_to(project.repository))
 
 
 def choices(project: Project, pins: Pins) -> tuple[Choice, ...]:
