@@ -15,7 +15,7 @@ from cdaf.bundle import Bundle
 from cdaf.errors import UsageError, faults
 from cdaf.manifest import Manifest
 from cdaf.oci import Image
-from cdaf.targets import tags as tagging
+from cdaf.targets import _tags as tagging
 
 MODULES = {
     "layout": "cdaf.targets.layout",

@@ -16,8 +16,8 @@ from cdaf.credentials import Credentials
 from cdaf.errors import CdafError, PublishError
 from cdaf.manifest import Dependency, Manifest
 from cdaf.targets import Publication, Release, Target
-from cdaf.targets import pypi_index as indexes
-from cdaf.targets.pypi_index import Index
+from cdaf.targets import _pypi_index as indexes
+from cdaf.targets._pypi_index import Index
 
 _TRANSIENT = re.compile(r"\b(?:429|50[0234])\b|error sending request|connection|timed? ?out|dns error", re.IGNORECASE)
 _LOGIN = re.compile(r"\b40[13]\b|unauthorized|forbidden|authenticat|credential", re.IGNORECASE)
