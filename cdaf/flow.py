@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cdaf.progress import step
+
+if TYPE_CHECKING:
+    from cdaf.bundle import Bundle
+    from cdaf.targets import Publication
 
 
 def package(
     root: Path, into: Path, *, flags: Mapping[str, object] = {}, locked: bool = False, release: bool = False
 ) -> "Bundle":
-    """CI: resolve, collect, seal. Nothing of what follows needs the project any more."""
+    """CI: resolve, collect, seal. Nothing that follows needs the project any more."""
     from cdaf import languages, locking, project, sealing
 
     with step("read"):
@@ -29,16 +34,19 @@ def package(
         return sealing.seal(into, manifest, planned.plans, contents)
 
 
-def release(file: Path, wanted: Sequence[str], options: "Options") -> "tuple[Publication, ...]":
+def release(
+    file: Path, wanted: Sequence[str], *, config: Path | None = None, record: Path | None = None, keep: bool = False
+) -> "tuple[Publication, ...]":
     """CD: verify, image, smoke, publish. What is published is the very digest that was tested."""
-    from cdaf import bundle, releasing, record, smoke, targets
+    from cdaf import building, bundle, releasing, targets
 
     with step("verify"):
         opened = bundle.open(file)
-        destinations = targets.parse(wanted, options.publish, options.environments)
+        destinations = targets.parse(wanted, releasing.manifest(opened, config))
     with step("image"):
-        images = releasing.images(opened)
+        images = building.images(opened)
+        journal = releasing.journal(opened, images, record)
     with step("smoke"):
-        report = smoke.test(opened, images)
+        journal = releasing.test(opened, images, journal, keep=keep)
     with step("publish"):
-        return tuple(targets.publish(each, opened, images) for each in destinations)
+        return releasing.publish(opened, images, destinations, journal)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from cdaf import config, git, languages, rules
+from cdaf import config, git, languages, rules, stack
 from cdaf.errors import ProjectError, faults
 from cdaf.patterns import matching
 from cdaf.settings import Settings, Smoke
@@ -79,6 +79,7 @@ def read(
     files = _files(root, top, listed, settings.service.include, "service.include", found)
     checks = _files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found)
     compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
+    found += stack.check(settings.smoke, [file.path for file in compose])
     if found:
         raise ProjectError(faults(loaded.file.name, found), "mend each of them; `cdaf schema` prints every key")
     source = Source(_time(head.time, environ), settings.service.repository, head.commit)

@@ -124,6 +124,7 @@ def test_all_faults_come_at_once(service: Path) -> None:
                 health = "healthz"
                 untested = ["linux/arm64"]
                 restart = true
+                sidecars = ["postgres:17", "memcached:1"]
                 [publish]
                 tags = ["{nonsense}", "{", "a b"]
             """
