@@ -1,0 +1,90 @@
+"""What `show` tells of a bundle, and of a project's settings."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cdaf import bundle, origins, show
+from tests import bundlekit, makers
+
+WHEEL = "deps/flask-3.1.0-py3-none-any.whl"
+
+
+def run(*words: str | Path, **more: object) -> str:
+    command = [sys.executable, "-m", "cdaf", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, **more).stdout  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> bundle.Bundle:
+    """A bundle whose wheel is one."""
+    inside = {"flask/__init__.py": "x = 1\n", "flask/templates/a b.html": "<p>"}
+    wheel = makers.archive(tmp_path / "flask.whl", inside)
+    manifest = bundlekit.manifest()
+    import hashlib
+
+    import msgspec
+
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    dependency = msgspec.structs.replace(manifest.dependencies[0], sha256=digest)
+    manifest = msgspec.structs.replace(manifest, dependencies=(dependency,))
+    return bundle.seal(tmp_path, manifest, bundlekit.plans(), {**bundlekit.CONTENT, WHEEL: wheel})
+
+
+def test_every_path_has_an_origin(sealed: bundle.Bundle) -> None:
+    found = show.paths(sealed)["linux/amd64"]
+    site = "/app/.venv/lib/python3.13/site-packages"
+    assert found[f"{site}/flask/__init__.py"] == f"{WHEEL}!flask/__init__.py"
+    assert found[f"{site}/flask/templates/a b.html"] == f"{WHEEL}!flask/templates/a b.html"
+    assert found["/app/orders.py"] == "app/orders.py"
+    assert found["/app/.venv/bin/python"] == "link"
+
+
+def test_files_on_the_command_line(sealed: bundle.Bundle) -> None:
+    text = run("show", sealed.path, "--files")
+    assert text.splitlines()[0] == "Files of linux/amd64"
+    assert re.search(r"^/app/orders.py +app/orders.py$", text, re.MULTILINE)
+    told = json.loads(run("show", sealed.path, "--files", "--json"))
+    assert told["files"] == show.paths(sealed)
+
+
+def test_tables(sealed: bundle.Bundle) -> None:
+    text = run("show", sealed.path)
+    for title in ("Service", "Source", "Base", "Layers", "Dependencies", "Made by"):
+        assert f"{title}\n" in text
+    assert re.search(r"^identity +sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    assert re.search(r"^flask +3\.1\.0 +main +linux/amd64 ", text, re.MULTILINE)
+
+
+def test_json_is_the_whole_manifest(sealed: bundle.Bundle) -> None:
+    told = json.loads(run("show", sealed.path, "--json"))
+    assert told["identity"] == sealed.identity
+    assert told["manifest"]["service"]["start"] == ["gunicorn", "orders:app"]
+    assert told["manifest"]["dependencies"][0]["archive"] == WHEEL
+
+
+SETTINGS = '[service]\nstart = ["gunicorn", "orders:app"]\nport = 8000\n[environments.test]\nto = ["layout:x"]\n'
+
+
+def test_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers.write(tmp_path, {"cdaf.toml": SETTINGS})
+    monkeypatch.setenv("CDAF_SERVICE_PORT", "9000")
+    found = {each.key: each for each in origins.find(tmp_path)}
+    assert (found["service.port"].value, found["service.port"].origin) == (9000, "CDAF_SERVICE_PORT")
+    assert found["service.start"].origin == "cdaf.toml"
+    assert found["service.user"].value == {"name": "app", "id": 10001}
+    assert found["image.platforms"].origin == "default"
+    assert found["environments.test"].origin == "cdaf.toml"
+
+
+def test_origins_on_the_command_line(tmp_path: Path) -> None:
+    makers.write(tmp_path, {"cdaf.toml": SETTINGS})
+    text = run("show", tmp_path)
+    assert text == run("show", "--origins", cwd=tmp_path)
+    assert re.search(r"^service.port +8000 +cdaf.toml$", text, re.MULTILINE)
+    told = json.loads(run("show", tmp_path, "--json"))["settings"]
+    assert {"key": "service.port", "value": 8000, "origin": "cdaf.toml"} in told
