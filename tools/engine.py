@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 from collections.abc import Mapping
@@ -128,9 +129,10 @@ def start(mirror: str) -> Engine:
 
 
 def _command() -> list[str]:
+    """The daemon's command line; `CDAF_TOOLS_DOCKERD` says how it starts, such as `unshare --net dockerd`."""
     home = state.folder()
     return [
-        state.program("dockerd") or "dockerd",
+        *shlex.split(os.environ.get("CDAF_TOOLS_DOCKERD") or state.program("dockerd") or "dockerd"),
         *("--data-root", str(home / "docker")),
         *("--exec-root", str(home / "run")),
         *("--pidfile", str(home / "dockerd.pid")),
@@ -182,5 +184,15 @@ def stop() -> bool:
     """Stop our own engine, and with it every container it runs; never another's."""
     stopped = state.stop(OWN, 60)
     if stopped:
+        _clear_leftovers()
+        _unmount()
         state.forget(OWN)
     return stopped
+
+
+def _unmount() -> None:
+    """A killed engine leaves mounts; all that lie below the state folder are of our engines."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for place in reversed(mounts):
+        if place.startswith(f"{state.folder()}/"):
+            state.answers(["umount", place])

@@ -23,7 +23,9 @@ UNWANTED = (
     "/usr/lib/*/libLLVM*",  # 130 MB for a compiler of queries that no test needs
 )
 _DROPPED = re.compile(r"^(dev/.*|var/lib/mysql/.+)$")
-_DROPPED_FILES = re.compile(r"^(etc/apt/sources\.list.*|etc/.*/99mmdebstrap|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$")
+_DROPPED_FILES = re.compile(
+    r"^(etc/apt/sources\.list.*|etc/.*/99mmdebstrap|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$"
+)
 
 
 def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) -> None:

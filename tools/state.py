@@ -117,7 +117,8 @@ def born(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else fields[19]
+    # a killed program's first thread is a zombie while others still hold its files and ports
+    return None if fields[0] == "Z" and int(fields[17]) <= 1 else fields[19]
 
 
 def spawn(name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
