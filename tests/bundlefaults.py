@@ -12,7 +12,7 @@ from io import BytesIO
 
 from cdaf import manifest as manifests
 from cdaf import plan
-from tests.bundlekit import Piece, manifest, members, name_in, pieces, plans, sums, zipped
+from tests.bundlekit import Piece, manifest, members, pieces, plans, sums, zipped
 
 METHOD, TIME, DATE, CRC, STORED, SIZE = 3, 4, 5, 6, 7, 8  # fields of a local header; in the index each is one further
 FLAGS = 2
@@ -30,7 +30,8 @@ def with_names(*names: bytes) -> bytes:
 
 def _sorted(content: Mapping[bytes, bytes]) -> list[Piece]:
     lines = [hashlib.sha256(data).hexdigest().encode() + b"  " + name + b"\n" for name, data in content.items()]
-    complete = {**content, b"SHA256SUMS": b"".join(sorted(lines, key=name_in))}
+    lines.sort(key=lambda line: line[66:])
+    complete = {**content, b"SHA256SUMS": b"".join(lines)}
     return [Piece(name, complete[name]) for name in sorted(complete)]
 
 

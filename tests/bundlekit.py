@@ -88,15 +88,11 @@ def members() -> dict[str, bytes]:
     return {**CONTENT, **own, "__main__.py": assets.launcher()}
 
 
-def name_in(line: bytes) -> bytes:
-    """The name in a line of SHA256SUMS."""
-    return line[66:]
-
-
 def sums(content: Mapping[str, bytes]) -> bytes:
     """SHA256SUMS, written without cdaf."""
     lines = [f"{hashlib.sha256(data).hexdigest()}  {name}\n".encode() for name, data in content.items()]
-    return b"".join(sorted(lines, key=name_in))
+    lines.sort(key=lambda line: line[66:])
+    return b"".join(lines)
 
 
 def names(folder: Path) -> list[str]:
