@@ -23,16 +23,26 @@ def writing(target: Path) -> Iterator[int]:
     without a lock has no owner. Raises a transient CdafError when the disk is full, UsageError when the folder cannot
     be written to.
     """
-    with _explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        file, temporary = _new(target.parent)
+    with scratch(target.parent, target) as (file, temporary):
+        yield file
+        os.fchmod(file, 0o644)
+        os.fsync(file)
+        temporary.replace(target)
+        _flush_folder(target.parent)
+
+
+@contextmanager
+def scratch(folder: Path, target: Path | None = None) -> Iterator[tuple[int, Path]]:
+    """A temporary file in a folder, by descriptor and path; it is gone when the block ends, unless it was renamed.
+
+    Sweeps and raises as `writing` does; `target` is what a message names.
+    """
+    with _explained(target or folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        file, temporary = _new(folder)
         try:
-            yield file
-            os.fchmod(file, 0o644)
-            os.fsync(file)
-            temporary.replace(target)
-            _flush_folder(target.parent)
+            yield file, temporary
         finally:
             temporary.unlink(missing_ok=True)
             os.close(file)
@@ -45,7 +55,9 @@ def _explained(target: Path) -> Iterator[None]:
     except OSError as error:
         message = f"{target} cannot be written: {error.strerror or error}"
         if error.errno in _FULL:
-            raise CdafError(message, f"free space on the disk of {target.parent}", transient=True) from error
+            raise CdafError(
+                message, f"free space on the disk of {target if target.is_dir() else target.parent}", transient=True
+            ) from error
         raise UsageError(message, "choose another folder with --out") from error
 
 

@@ -6,13 +6,12 @@ cannot hurt one another. What was found damaged is thrown away by `checked`.
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from cdaf import places
+from cdaf import atomic, places
 
 
 def path(kind: str, sha256: str) -> Path:
@@ -28,14 +27,11 @@ def has(kind: str, sha256: str) -> bool:
 @contextmanager
 def writing(kind: str) -> Iterator[tuple[IO[bytes], Path]]:
     """A temporary file on the store's own file system and its path; gone at the end unless `keep` took it."""
-    folder = places.cache() / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=folder)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file, Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with (
+        atomic.scratch(places.cache() / kind) as (handle, temporary),
+        os.fdopen(handle, "w+b", closefd=False) as file,
+    ):
+        yield file, temporary
 
 
 def keep(written: Path, kind: str, sha256: str) -> Path:
