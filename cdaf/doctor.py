@@ -85,7 +85,9 @@ def _engine() -> Iterator[Finding]:
     try:
         facts = engine.facts()
     except CdafError as error:
-        yield Finding("engine", "missing", error.message, f"{error.hint.partition(';')[0]} ({_UNITS})", EngineError.exit_code)
+        yield Finding(
+            "engine", "missing", error.message, f"{error.hint.partition(';')[0]} ({_UNITS})", EngineError.exit_code
+        )
         return
     yield Finding("engine", "ok", f"{facts.version} at {facts.endpoint}, {facts.store}")
     yield Finding("docker", "ok", facts.client)

@@ -35,7 +35,13 @@ def package(
 
 
 def release(
-    file: Path, wanted: Sequence[str], *, config: Path | None = None, record: Path | None = None, keep: bool = False
+    file: Path,
+    wanted: Sequence[str],
+    *,
+    config: Path | None = None,
+    record: Path | None = None,
+    keep: bool = False,
+    dry_run: bool = False,
 ) -> "tuple[Publication, ...]":
     """CD: verify, image, smoke, publish. What is published is the very digest that was tested."""
     from cdaf import building, bundle, releasing, targets
@@ -49,4 +55,5 @@ def release(
     with step("smoke"):
         journal = releasing.test(opened, images, journal, keep=keep)
     with step("publish"):
-        return releasing.publish(opened, images, destinations, journal)
+        publish = releasing.foretell if dry_run else releasing.publish
+        return publish(opened, images, destinations, journal)

@@ -111,6 +111,7 @@ def published(record: Record, publications: Sequence[Publication]) -> Record:
             target=each.target, reference=each.reference, digest=each.digest, tags=each.tags, state=each.state
         )
         for each in publications
+        if each.state != "planned"
     }
     kept = [each for each in record.publications if (each.target, each.digest) not in new]
     return _with(record, publications=(*kept, *new.values()))

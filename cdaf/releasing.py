@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import building, bundle, config, progress, record, smoke, targets
+from cdaf import building, bundle, config, oci, progress, record, smoke, targets
 from cdaf.bundle import Bundle
 from cdaf.errors import PublishError, SmokeError
 from cdaf.manifest import Manifest
@@ -66,3 +66,15 @@ def publish(
         record.write(done, begun.place)
         entered += new
     return tuple(entered)
+
+
+def foretell(
+    opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target], begun: Journal
+) -> tuple[Publication, ...]:
+    """What `publish` would be asked for: the same refusals, and nothing is sent. Raises PublishError."""
+    record.refuse_untested(begun.record, images, opened.manifest)
+    digest = oci.published(images)[2]
+    return tuple(
+        Publication(str(to), f"{to}@{digest}", digest, (*to.tags, *to.moving), "planned", "dry run: nothing was sent")
+        for to in destinations
+    )

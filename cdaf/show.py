@@ -5,10 +5,9 @@ from typing import Any
 
 import msgspec
 
-from cdaf import content, layer
+from cdaf import building, layer
 from cdaf.bundle import Bundle
 from cdaf.console import Table, size
-from cdaf.content import Contents
 from cdaf.manifest import Manifest
 from cdaf.plan import members
 
@@ -31,7 +30,7 @@ def tables(bundle: Bundle) -> list[Table]:
 
 def paths(bundle: Bundle) -> dict[str, dict[str, str]]:
     """By platform: every path that the plan places in the image, and the member that it comes from."""
-    held = contents(bundle)
+    held = building.contents(bundle)
     return {
         plan.platform: {f"/{path}": origin for each in plan.layers for path, origin in layer.paths(each, held).items()}
         for plan in bundle.plans.images
@@ -49,14 +48,6 @@ def path_tables(bundle: Bundle) -> list[Table]:
 def whole(bundle: Bundle) -> dict[str, Any]:
     """The manifest, as data, with the bundle's identity."""
     return {"identity": bundle.identity, "manifest": msgspec.to_builtins(bundle.manifest)}
-
-
-def contents(bundle: Bundle) -> Contents:
-    """The bundle's members as slices of its file."""
-    return {
-        name: content.Content(member.sha256, member.size, bundle.path, member.offset)
-        for name, member in bundle.members.items()
-    }
 
 
 def rows(values: Mapping[str, object]) -> list[tuple[str, str]]:

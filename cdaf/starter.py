@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import assets, config, git, languages, patterns
+from cdaf import config, git, languages, patterns, stack
 from cdaf.errors import ProjectError
 
 LOOKERS = {"python": "cdaf.starter_python"}
@@ -81,8 +81,7 @@ def files(root: Path) -> list[str]:
 
 def known_sidecars(wanted: Sequence[str]) -> tuple[str, ...]:
     """Those of the images that cdaf has a fragment for."""
-    have = {path.stem for path in assets.sidecars().glob("*.yaml")}
-    return tuple(image for image in wanted if image.rpartition("/")[2].partition(":")[0] in have)
+    return tuple(image for image in wanted if stack.fragment(image) is not None)
 
 
 def existing(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _SIDECARS = {
     "rabbitmq:4": {"pika", "aio-pika", "amqp", "kombu"},
     "mariadb:11": {"mysqlclient", "pymysql", "mariadb", "aiomysql", "asyncmy"},
     "nats:2": {"nats-py"},
-    "kafka:4": {"kafka-python", "confluent-kafka", "aiokafka"},
+    "apache/kafka:4.0.0": {"kafka-python", "confluent-kafka", "aiokafka"},
 }
 _BASES = ("3.13", "3.12", "3.11", "3.10", "3.14")
 

@@ -46,13 +46,14 @@ class Release(msgspec.Struct, frozen=True):
 
 
 class Publication(msgspec.Struct, frozen=True):
-    """What stands at a target now: `reference` names it by digest; `present` when all of it stood there before."""
+    """What stands at a target now: `reference` names it by digest; `present` when all of it stood there before,
+    `planned` in a dry run."""
 
     target: str
     reference: str
     digest: str
     tags: tuple[str, ...]
-    state: Literal["created", "present"]
+    state: Literal["created", "present", "planned"]
     hint: str = ""
 
 

@@ -1,0 +1,44 @@
+"""cdaf publish"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cdaf import console, options, progress
+
+if TYPE_CHECKING:
+    from cdaf.targets import Publication
+
+
+@click.command()
+@options.bundle
+@options.targets
+@options.config
+@options.record
+@options.json
+def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path | None) -> None:
+    """Publish the image of the bundle FILE, and print its references by digest.
+
+    The release record must say that this very digest has passed its smoke test; an untested one is refused.
+    """
+    from cdaf import building, bundle, releasing, targets
+
+    opened = bundle.open(file)
+    destinations = targets.parse(to, releasing.manifest(opened, config))
+    with progress.step("image"):
+        images = building.images(opened)
+    with progress.step("publish"):
+        done = releasing.publish(opened, images, destinations, releasing.journal(opened, images, record))
+    tell(done)
+
+
+def tell(done: "Sequence[Publication]") -> None:
+    """Print where an image stands now, and say what can be done with it there."""
+    for each in done:
+        if each.hint:
+            progress.note(each.hint)
+    fields = ("target", "reference", "digest", "tags", "state")
+    told = [{name: getattr(each, name) for name in fields} for each in done]
+    console.answer({"publications": told}, [each.reference for each in done])
