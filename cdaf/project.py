@@ -64,7 +64,8 @@ def read(
     """The project in `root`. Raises ProjectError with all faults of its settings and its files."""
     root = root.resolve()
     loaded = config.read(root, flags, environ)
-    settings, found = loaded.settings, rules.broken(loaded.settings)
+    settings = _narrowed(loaded)
+    found = rules.broken(settings)
     head = git.head(root)
     top = head.root.resolve()
     language = settings.service.language or languages.detect(root, top)
@@ -87,6 +88,15 @@ def read(
     return Project(
         root, top, settings, loaded.origins, loaded.file, name, version, language, source, files, checks, compose
     )
+
+
+def _narrowed(loaded: config.Loaded) -> Settings:
+    """The settings; a platform that a flag or the environment leaves out need not be taken out of `untested` too."""
+    settings = loaded.settings
+    if loaded.origins.get("image.platforms", loaded.file.name) == loaded.file.name:
+        return settings
+    kept = tuple(each for each in settings.smoke.untested if each in settings.image.platforms)
+    return msgspec.structs.replace(settings, smoke=msgspec.structs.replace(settings.smoke, untested=kept))
 
 
 def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -> Project:

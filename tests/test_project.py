@@ -53,6 +53,15 @@ def test_a_release_is_tagged_or_asked_for(service: Path) -> None:
     assert read(service).version.semver == "1.4.0"
 
 
+def test_a_platform_left_out_by_a_flag_needs_no_mention_among_the_untested(service: Path) -> None:
+    both = '[image]\nplatforms = ["linux/amd64", "linux/arm64"]\n[smoke]\nuntested = ["linux/arm64"]\n'
+    makers.write(service, {"cdaf.toml": TOML + both})
+    makers.commit(service)
+    found = project.read(service, {"image.platforms": ["linux/amd64"]}, environ={})
+    assert found.settings.smoke.untested == ()
+    assert read(service).settings.smoke.untested == ("linux/arm64",)
+
+
 def test_git_tells_the_version_when_nothing_else_does(service: Path, tmp_path: Path) -> None:
     makers.write(service, {"pyproject.toml": '[project]\nname = "orders"\ndynamic = ["version"]\n'})
     makers.commit(service)
