@@ -84,7 +84,7 @@ def environment() -> dict[str, str]:
         found |= engine.environment(own)
         folders.append(_shims(own))
     if place := uv.find():
-        found["UV"] = place
+        found |= {"UV": place, **uv.environment()}
         folders.append(str(Path(place).parent))
     if port := registry.running():
         found["CDAF_TOOLS_MIRROR"] = f"127.0.0.1:{port}"

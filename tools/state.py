@@ -102,6 +102,7 @@ def write(name: str, note: Mapping[str, Any]) -> None:
     """Replace the note `name` of the state folder in one step."""
     place = folder() / f"{name}.json"
     fresh = place.with_suffix(f".{os.getpid()}")
+    fresh.touch(0o600)  # pip's index may be named with a password
     fresh.write_text(json.dumps(note, indent=1, sort_keys=True) + "\n")
     fresh.replace(place)
 

@@ -23,7 +23,7 @@ def setup() -> None:
     _programs()
     uv.ensure()
     os.environ.update(machine.environment())
-    _step(["uv", "sync", "--quiet"])
+    uv.sync()
 
 
 def fmt() -> None:
