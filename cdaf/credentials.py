@@ -194,7 +194,10 @@ def _from_netrc(host: str, user: str) -> Credentials | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-        reason = error.msg if isinstance(error, netrc.NetrcParseError) else "it cannot be read"
+        # The parser's own words may quote a secret.
+        reason = (
+            f"line {error.lineno} is not netrc" if isinstance(error, netrc.NetrcParseError) else "it is not readable"
+        )
         progress.warn(f"{path} is ignored: {reason}")
         return None
     if not found or (user and found[0] != user):

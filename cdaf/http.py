@@ -217,12 +217,11 @@ def _reason(causes: list[BaseException]) -> str:
     names = urllib3.exceptions
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return "its host name is not known here"
-    if any(isinstance(cause, TimeoutError | names.TimeoutError) for cause in causes):
-        return "no answer in time"
     if any(isinstance(cause, names.ProxyError) for cause in causes):
         return "the proxy does not answer"
     system = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), "")
-    return system.lower() if system else "the connection broke off"
+    late = any(isinstance(cause, TimeoutError | names.TimeoutError) for cause in causes)
+    return system.lower() or ("no answer in time" if late else "the connection broke off")
 
 
 def _worthwhile(error: CdafError, attempts: int) -> int:

@@ -72,7 +72,7 @@ def answer(access: Access, header: str, refused: str | None) -> str | None:
 def challenges(header: str) -> tuple[Challenge, ...]:
     """The challenges of a `WWW-Authenticate` header (RFC 9110, 11.6.1), of the two schemes that registries use."""
     starts = [*_SCHEME.finditer(header)]
-    ends = [found.start() for found in starts[1:]] + [len(header)]
+    ends = [*(found.start() for found in starts), len(header)][1:]
     return tuple(
         Challenge(found.group(1).lower(), _parameters(header[found.end() : end]))
         for found, end in zip(starts, ends, strict=True)

@@ -1,0 +1,270 @@
+"""A small container registry that follows the OCI distribution-spec, except where a test tells it to misbehave.
+
+Real registries can't be made to answer 500 twice, to drop a connection in mid-blob or to send wrong bytes; this can.
+It keeps everything in memory and writes down each request. The real docker-registry is tested beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+SECRET_STATE = "state-of-the-upload"  # what real servers put into an upload's URL
+
+
+@dataclass
+class Asked:
+    """One request as it came in."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes = b""
+
+
+@dataclass
+class Fault:
+    """Misbehave to requests of a method whose path holds `part`, `times` times."""
+
+    method: str
+    part: str
+    times: int = 1
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    drop_after: int = -1  # bytes of the answer, then the connection is closed
+    drop_upload: bool = False  # close the connection when half of the request's body has come
+    replace: bytes | None = None  # other bytes than asked for, under the promised digest
+
+
+@dataclass
+class Odd:
+    """The registry's content, its habits, and what it was asked."""
+
+    address: str = ""
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    manifests: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    user: str = ""  # Basic login, where `realm` is empty
+    password: str = ""
+    realm: str = ""  # where tokens are to be had; the server has /token itself
+    tokens: dict[str, set[str]] = field(default_factory=dict)  # token -> scopes
+    grants: Callable[[str, list[str]], str | None] | None = None  # (Authorization, scopes) -> token
+    refresh: dict[str, str] = field(default_factory=dict)  # identity token -> access token
+    mounts: bool = True
+    ranges: bool = True
+    absolute: bool = True
+    digest_header: bool = True
+    storage: str = ""  # another server that blobs are redirected to
+    uploads: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def authority(self) -> str:
+        return self.address.partition("://")[2]
+
+    def put(self, repository: str, data: bytes) -> str:
+        digest = digest_of(data)
+        self.blobs[repository, digest] = data
+        return digest
+
+    def put_manifest(self, repository: str, name: str, data: bytes, media_type: str) -> str:
+        digest = digest_of(data)
+        self.manifests[repository, name] = self.manifests[repository, digest] = (data, media_type)
+        return digest
+
+    def count(self, method: str, part: str) -> int:
+        return len([each for each in self.asked if each.method == method and part in each.path])
+
+
+def digest_of(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def serving(**habits: object) -> Iterator[Odd]:
+    """The registry on a free loopback port."""
+    odd = Odd(**habits)  # type: ignore[arg-type]
+
+    class Handler(_Handler):
+        registry = odd
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    odd.address = f"http://127.0.0.1:{server.server_port}"
+    odd.realm = odd.realm.replace("SELF", odd.address)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield odd
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: Odd
+    protocol_version = "HTTP/1.1"
+    fault: Fault | None = None
+
+    def log_message(self, *_: object) -> None:
+        return
+
+    def do_GET(self) -> None:
+        self.handle_any()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
+
+    def handle_any(self) -> None:
+        parts = urlsplit(self.path)
+        asked = Asked(self.command, parts.path, parse_qs(parts.query), {k.lower(): v for k, v in self.headers.items()})
+        with self.registry.lock:
+            self.registry.asked.append(asked)
+            self.fault = self._fault(asked)
+        if self.fault and self.fault.drop_upload:
+            self.rfile.read(int(asked.headers.get("content-length", 0)) // 2)
+            self.close_connection = True
+            self.connection.close()
+            return
+        asked.body = self.rfile.read(int(asked.headers.get("content-length", 0)))
+        if self.fault and self.fault.status:
+            self.answer(self.fault.status, self.fault.body, self.fault.headers)
+        elif parts.path == "/token":
+            self.token(asked)
+        elif not self.allowed(asked):
+            self.challenge()
+        else:
+            self.route(asked)
+
+    def _fault(self, asked: Asked) -> Fault | None:
+        for each in self.registry.faults:
+            if each.times and each.method == asked.method and each.part in asked.path:
+                each.times -= 1
+                return each
+        return None
+
+    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        drop = self.fault.drop_after if self.fault else -1
+        self.wfile.write(body if drop < 0 else body[:drop])
+        if drop >= 0:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+
+    def error(self, status: int, code: str) -> None:
+        self.answer(status, json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode())
+
+    def allowed(self, asked: Asked) -> bool:
+        told = asked.headers.get("authorization", "")
+        if self.registry.realm:
+            return told.removeprefix("Bearer ") in self.registry.tokens
+        if self.registry.user:
+            login = f"{self.registry.user}:{self.registry.password}"
+            return told == "Basic " + base64.b64encode(login.encode()).decode()
+        return True
+
+    def challenge(self) -> None:
+        body = json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}).encode()
+        wanted = f'Bearer realm="{self.registry.realm}",service="odd, \\"quoted\\"",scope="registry:catalog:*"'
+        self.answer(401, body, {"WWW-Authenticate": wanted if self.registry.realm else 'Basic realm="odd"'})
+
+    def token(self, asked: Asked) -> None:
+        scopes = asked.query.get("scope", [])
+        if self.command == "POST":
+            form = parse_qs(asked.body.decode())
+            scopes = form["scope"][0].split(" ")
+            token = self.registry.refresh.get(form["refresh_token"][0])
+        else:
+            told = asked.headers.get("authorization", "")
+            token = self.registry.grants(told, scopes) if self.registry.grants else "anonymous"
+        if token is None:
+            self.error(401, "UNAUTHORIZED")
+            return
+        self.registry.tokens[token] = set(scopes)
+        self.answer(200, json.dumps({"access_token": token, "expires_in": 60}).encode())
+
+    def route(self, asked: Asked) -> None:
+        head, _, rest = asked.path.removeprefix("/v2/").rpartition("/")
+        repository, _, kind = head.rpartition("/")
+        if kind == "manifests":
+            self.manifest(asked, repository, rest)
+        elif kind == "blobs" and rest and not head.endswith("uploads"):
+            self.blob(asked, repository, rest)
+        elif "/blobs/uploads" in asked.path:
+            self.upload(asked, asked.path.removeprefix("/v2/").partition("/blobs/uploads")[0], rest)
+        else:
+            self.error(404, "NAME_UNKNOWN")
+
+    def manifest(self, asked: Asked, repository: str, name: str) -> None:
+        if asked.method == "PUT":
+            kind = asked.headers["content-type"]
+            self.registry.manifests[repository, name] = (asked.body, kind)
+            self.registry.manifests[repository, digest_of(asked.body)] = (asked.body, kind)
+            self.answer(201, b"", {"Location": asked.path, "Warning": '299 - "this is only a test"'})
+            return
+        found = self.registry.manifests.get((repository, name))
+        if found is None:
+            self.error(404, "MANIFEST_UNKNOWN")
+            return
+        headers = {"Content-Type": found[1]}
+        if self.registry.digest_header:
+            headers["Docker-Content-Digest"] = digest_of(found[0])
+        replaced = self.fault.replace if self.fault else None
+        self.answer(200, found[0] if replaced is None else replaced, headers)
+
+    def blob(self, asked: Asked, repository: str, digest: str) -> None:
+        found = self.registry.blobs.get((repository, digest))
+        if found is None:
+            self.error(404, "BLOB_UNKNOWN")
+            return
+        if self.registry.storage and asked.method == "GET":
+            query = urlencode({"signature": SECRET_STATE})
+            self.answer(307, b"", {"Location": f"{self.registry.storage}{asked.path}?{query}"})
+            return
+        if self.fault and self.fault.replace is not None:
+            found = self.fault.replace
+        asked_range = asked.headers.get("range", "")
+        if asked_range and self.registry.ranges:
+            start = int(asked_range.removeprefix("bytes=").rstrip("-"))
+            self.answer(206, found[start:], {"Content-Range": f"bytes {start}-{len(found) - 1}/{len(found)}"})
+        else:
+            self.answer(200, found)
+
+    def upload(self, asked: Asked, repository: str, session: str) -> None:
+        if asked.method == "POST":
+            source = asked.query.get("from", [""])[0]
+            digest = asked.query.get("mount", [""])[0]
+            if self.registry.mounts and (source, digest) in self.registry.blobs:
+                self.registry.blobs[repository, digest] = self.registry.blobs[source, digest]
+                self.answer(201, b"", {"Location": f"/v2/{repository}/blobs/{digest}"})
+                return
+            new = f"session-{len(self.registry.uploads)}"
+            self.registry.uploads[new] = repository
+            place = f"/v2/{repository}/blobs/uploads/{new}?_state={SECRET_STATE}"
+            self.answer(202, b"", {"Location": (self.registry.address if self.registry.absolute else "") + place})
+            return
+        if session not in self.registry.uploads or asked.query.get("_state") != [SECRET_STATE]:
+            self.error(404, "BLOB_UPLOAD_UNKNOWN")
+        elif asked.query.get("digest") != [digest_of(asked.body)]:
+            self.error(400, "DIGEST_INVALID")
+        else:
+            del self.registry.uploads[session]
+            self.registry.put(repository, asked.body)
+            self.answer(201)

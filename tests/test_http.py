@@ -1,0 +1,182 @@
+"""The door to HTTP, against servers that misbehave."""
+
+import io
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from cdaf import http
+from cdaf.errors import CdafError
+from tests import oddregistry
+from tests.oddregistry import Fault, Odd
+
+PATH = "/v2/team/orders/blobs/"
+
+
+@pytest.fixture
+def odd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Odd]:
+    monkeypatch.setattr(http, "_FIRST_WAIT", 0.001)
+    with oddregistry.serving() as found:
+        yield found
+
+
+def blob(odd: Odd, data: bytes = b"hello") -> str:
+    return f"{odd.address}{PATH}{odd.put('team/orders', data)}"
+
+
+def body_of(url: str, **how: dict[str, str]) -> bytes:
+    with http.get(url, **how) as response:
+        assert response.status == 200
+        return http.read(response)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_server_out_of_order_is_asked_again(odd: Odd, status: int) -> None:
+    odd.faults.append(Fault("GET", "/blobs/", times=2, status=status))
+    assert body_of(blob(odd)) == b"hello"
+    assert odd.count("GET", "/blobs/") == 3
+
+
+def test_a_server_that_stays_out_of_order_is_a_transient_fault_with_its_words(odd: Odd) -> None:
+    odd.faults.append(Fault("GET", "/blobs/", times=99, status=503, body=b"under repair"))
+    with pytest.raises(CdafError, match="answered 503 5 times") as caught:
+        http.get(blob(odd))
+    assert caught.value.transient
+    assert caught.value.output == "under repair"
+
+
+def test_retry_after_is_waited_for(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("cdaf.http.time.sleep", waited.append)
+    odd.faults.append(Fault("GET", "/blobs/", status=429, headers={"Retry-After": "7"}))
+    assert body_of(blob(odd)) == b"hello"
+    assert waited == [7.0]
+
+
+def test_a_server_that_wants_an_hour_is_not_waited_for(odd: Odd) -> None:
+    odd.faults.append(Fault("GET", "/blobs/", status=429, headers={"Retry-After": "3600"}))
+    with pytest.raises(CdafError, match="answered 429") as caught:
+        http.get(blob(odd))
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"), [("3", 3, 3), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 1), ("soon", 0, 1)]
+)
+def test_retry_after_is_a_number_or_a_date(told: str, least: float, most: float) -> None:
+    assert least <= http.pause(1, told) <= most
+
+
+def test_a_body_is_opened_afresh_for_each_attempt(odd: Odd) -> None:
+    odd.faults.append(Fault("PUT", "/manifests/", times=2, status=500))
+    opened: list[io.BytesIO] = []
+
+    def body() -> io.BytesIO:
+        opened.append(io.BytesIO(b"{}"))
+        return opened[-1]
+
+    headers = {"Content-Length": "2", "Content-Type": "application/json"}
+    with http.send("PUT", f"{odd.address}/v2/team/orders/manifests/1", headers, body) as response:
+        assert response.status == 201
+    assert len(opened) == 3
+    assert all(each.closed for each in opened)
+    assert [each.body for each in odd.asked] == [b"{}"] * 3
+
+
+def test_nobody_listening_is_transient_and_names_no_secret(odd: Odd) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(CdafError, match="connection refused") as caught:
+        http.get(f"http://user:geheim@127.0.0.1:{port}/x?token=geheim")
+    assert caught.value.transient
+    assert "geheim" not in caught.value.message + caught.value.hint + caught.value.output
+
+
+def test_a_connection_that_breaks_while_reading_is_transient(odd: Odd) -> None:
+    odd.faults.append(Fault("GET", "/blobs/", drop_after=3))
+    with pytest.raises(CdafError) as caught, http.get(blob(odd)) as response:
+        http.read(response)
+    assert caught.value.transient
+
+
+def test_a_redirect_to_another_host_carries_no_credentials(odd: Odd) -> None:
+    url = blob(odd)
+    with oddregistry.serving() as elsewhere:
+        elsewhere.blobs = odd.blobs
+        odd.storage = elsewhere.address
+        assert body_of(url, headers={"Authorization": "Basic geheim", "X-Kept": "1"}) == b"hello"
+    assert odd.asked[0].headers["authorization"] == "Basic geheim"
+    assert "authorization" not in elsewhere.asked[0].headers
+    assert elsewhere.asked[0].headers["x-kept"] == "1"
+
+
+def test_a_redirect_on_the_same_host_keeps_them(odd: Odd) -> None:
+    url = blob(odd)
+    odd.faults.append(Fault("GET", "/first", status=302, headers={"Location": url}))
+    assert body_of(f"{odd.address}/first", headers={"Authorization": "Basic x"}) == b"hello"
+    assert odd.asked[1].headers["authorization"] == "Basic x"
+
+
+def test_redirects_in_a_circle_end(odd: Odd) -> None:
+    odd.faults.append(Fault("GET", "/first", times=99, status=302, headers={"Location": "/first"}))
+    with pytest.raises(CdafError, match="more than 10 redirects"):
+        http.get(f"{odd.address}/first")
+
+
+def test_a_redirect_to_something_else_than_http_is_refused(odd: Odd) -> None:
+    odd.faults.append(Fault("GET", "/first", status=302, headers={"Location": "file:///etc/passwd"}))
+    with pytest.raises(CdafError, match="not HTTP"):
+        http.get(f"{odd.address}/first")
+
+
+def test_an_answer_longer_than_it_may_be_is_refused(odd: Odd) -> None:
+    with pytest.raises(CdafError, match="more than 10 bytes"), http.get(blob(odd, b"x" * 1000)) as response:
+        http.read(response, 10)
+
+
+def test_connections_are_used_again(odd: Odd) -> None:
+    url = blob(odd)
+    ports = set()
+    for _ in range(3):
+        with http.get(url) as response:
+            ports.add(response.raw.connection.sock.getsockname()[1])
+            http.read(response)
+    assert len(ports) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:geheim@host:1/p?token=geheim#geheim", "https://host:1/p"),
+        ("https://a@b@host/p", "https://host/p"),
+        ("http://[::1]:5/p", "http://[::1]:5/p"),
+    ],
+)
+def test_urls_in_messages_hold_no_secret(url: str, shown: str) -> None:
+    assert http.clean(url) == shown
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "::1", "a.localhost"])
+def test_loopback_is_told_by_its_form(host: str) -> None:
+    assert http.is_loopback(host)
+    assert not http.is_loopback("registry.example")
+
+
+def test_a_proxy_is_used_but_not_for_loopback(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", odd.address.replace("://", "://name:geheim@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with http.get("http://registry.example/v2/team/orders/manifests/1") as response:
+        assert response.status == 404
+    assert odd.asked[0].headers["proxy-authorization"].startswith("Basic ")
+    assert body_of(blob(odd)) == b"hello"
+    assert "proxy-authorization" not in odd.asked[1].headers
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_transient(monkeypatch: pytest.MonkeyPatch) -> None:
+    with oddregistry.serving() as plain, pytest.raises(CdafError) as caught:
+        http.get(plain.address.replace("http:", "https:"))
+    assert not caught.value.transient
+    assert "no trusted connection" in caught.value.message
