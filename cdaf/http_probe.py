@@ -32,13 +32,18 @@ def accepts(host: str, port: int) -> Answer:
     """Whether somebody listens: the engine's proxy takes every connection, and hangs up where nobody does."""
     try:
         with socket.create_connection((host, port), timeout=TIMEOUT) as connection:
-            connection.settimeout(_MOMENT)
-            alive = connection.recv(1) != b""
-    except TimeoutError:
-        return Answer(True, "the connection is accepted")
+            return _spoken(connection)
     except OSError as error:
         return Answer(False, f"the connection is refused: {_reason(error)}")
-    return Answer(alive, "the server speaks first" if alive else "the connection is closed at once")
+
+
+def _spoken(connection: socket.socket) -> Answer:
+    connection.settimeout(_MOMENT)
+    try:
+        alive = connection.recv(1) != b""
+    except TimeoutError:
+        return Answer(True, "the connection is accepted")
+    return Answer(alive, "the server speaks first" if alive else "the connection is closed at once: nobody listens")
 
 
 def _reason(error: Exception) -> str:

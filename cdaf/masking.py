@@ -2,33 +2,37 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape, quoteattr
 
-from cdaf.errors import UsageError, faults
+from cdaf.errors import CdafError, UsageError, faults
 
 BLANK = "***"
 _SHORTEST_LINE = 8
 
 
-class Mask:
-    """The spellings of all secrets, longest first; falsy when there is none."""
+Mask = Callable[[str], str]
 
-    __slots__ = ("_spellings",)
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        found = {spelling for value in values if value for spelling in _spellings(value)}
-        self._spellings = sorted(found, key=len, reverse=True)
+def mask(values: Iterable[str] = ()) -> Mask:
+    """A function that blanks out every spelling of every value in a text."""
+    found = {spelling for value in values if value for spelling in _spellings(value)}
+    spellings = sorted(found, key=len, reverse=True)
 
-    def __bool__(self) -> bool:
-        return bool(self._spellings)
-
-    def __call__(self, text: str) -> str:
-        """The text with every spelling of every secret blanked out."""
-        for spelling in self._spellings:
+    def masked(text: str) -> str:
+        for spelling in spellings:
             text = text.replace(spelling, BLANK)
         return text
+
+    return masked
+
+
+def error(known: CdafError, masked: Mask) -> CdafError:
+    """The same error with nothing of a secret in any of its texts."""
+    known.message, known.hint, known.output = map(masked, (known.message, known.hint, known.output))
+    known.args = (known.message,)
+    return known
 
 
 def bind(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ python-on-whales drives compose, pull and build; the docker SDK gives facts, ins
 imported when first needed.
 """
 
-from cdaf.engine.client import binary, endpoint
+from cdaf.engine.client import EngineGone, binary, endpoint
 from cdaf.engine.compose import Project, config, one_off, project, removal, restart, up
 from cdaf.engine.containers import (
     Line,
@@ -27,6 +27,7 @@ from cdaf.engine.watching import Event, events
 
 __all__ = [
     "EngineFacts",
+    "EngineGone",
     "Event",
     "Left",
     "Line",

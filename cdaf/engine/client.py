@@ -22,6 +22,10 @@ _START = "start Docker, or point DOCKER_HOST at a running engine; `cdaf doctor` 
 _INSTALL = "install Docker with the compose plugin (2.20 or newer), or name its client in CDAF_DOCKER"
 
 
+class EngineGone(EngineError):
+    """Nobody answers where the engine was, or should be."""
+
+
 def binary() -> str:
     """The `docker` program to use: `CDAF_DOCKER`, else the first on PATH that has compose.
 
@@ -138,19 +142,28 @@ def _explain(error: Exception, what: str) -> EngineError | None:
     if _is_of(error, "python_on_whales"):
         return _of_program(error, what)
     if isinstance(error, PermissionError) or "Permission denied" in str(error):
-        return EngineError(
+        return EngineGone(
             f"no permission to speak to the engine at {endpoint()}", "join the group of its socket, or run as its owner"
         )
     if _is_of(error, "docker", "urllib3", "requests", "http") or isinstance(error, OSError):
-        return EngineError(f"the engine at {endpoint()} does not answer", _START, str(error))
+        return EngineGone(f"the engine at {endpoint()} does not answer", _START, str(error))
     return None
 
 
 def _of_program(error: Exception, what: str) -> EngineError:
+    """A client program failed: because of what it was asked, or because the engine is gone."""
     output = (getattr(error, "stderr", None) or str(error)).strip()
-    if "annot connect to the Docker daemon" in output or "error during connect" in output or "EOF" in output:
-        return EngineError(f"the engine at {endpoint()} does not answer", _START, output)
-    return EngineError(f"{what} failed", "read the output of docker above", output)
+    try:
+        api().ping()
+    except Exception:
+        return EngineGone(f"the engine at {endpoint()} does not answer", _START, output)
+    return EngineError(f"{what} failed: {_reason(output)}", "read the output of docker above", output)
+
+
+def _reason(output: str) -> str:
+    """The last line that a client program said, without its own preface."""
+    last = (output.splitlines() or ["it says nothing"])[-1].strip()
+    return last.removeprefix("Error response from daemon: ").removeprefix("failed to create task for container: ")
 
 
 def _is_of(error: Exception, *packages: str) -> bool:

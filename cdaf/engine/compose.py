@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf.engine.client import api, asking, whales
+from cdaf.engine.client import EngineGone, api, asking, whales
 from cdaf.errors import EngineError, SmokeError
 
 STOP_SECONDS = 10
@@ -41,26 +41,37 @@ def config(of: Project) -> dict[str, Any]:
         with asking("docker compose config"):
             found: dict[str, Any] = _whales(of).compose.config(return_json=True)
             return found
+    except EngineGone:
+        raise
     except EngineError as error:
-        if "does not answer" in error.message:
-            raise
         raise SmokeError(
             "the compose files do not go together", "mend them; compose says where", error.output
         ) from error
 
 
 def up(of: Project, services: Sequence[str]) -> None:
-    """Create and start services, not what they depend on, and return at once."""
-    with asking(f"docker compose up {' '.join(services)}"):
+    """Create and start services, not what they depend on, and return at once. Raises SmokeError if one does not."""
+    with _starting(", ".join(services)):
         _whales(of).compose.up(list(services), detach=True, dependencies=False, no_build=True, quiet=True)
 
 
 def one_off(of: Project, service: str, name: str, command: Sequence[str] = (), env: Mapping[str, str] = {}) -> None:
-    """Start one more container of a service, with a command of its own, and return at once."""
-    with asking(f"docker compose run {service}"):
+    """Start one more container of a service, with a command of its own, and return at once; raises as `up`."""
+    with _starting(" ".join(command) or service):
         _whales(of).compose.run(
             service, list(command), detach=True, tty=False, dependencies=False, name=name, envs=dict(env)
         )
+
+
+@contextmanager
+def _starting(what: str) -> Iterator[None]:
+    try:
+        with asking(f"starting {what}"):
+            yield
+    except EngineGone:
+        raise
+    except EngineError as error:
+        raise SmokeError(error.message, "look at its command, and whether the image has it", error.output) from error
 
 
 def restart(container: str) -> None:

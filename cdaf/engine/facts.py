@@ -1,5 +1,6 @@
 """What the engine is and what runs on it."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ import msgspec
 
 from cdaf import process
 from cdaf.engine.client import TIMEOUT, api, asking, binary, endpoint, is_local
+from cdaf.engine.containers import seconds
 from cdaf.errors import EngineError
 
 ENGINE, COMPOSE, BUILDX = (23, 0), (2, 20), (0, 10)
@@ -19,6 +21,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     """The engine, its client and the platforms that run; `buildx` is empty when the plugin is missing.
 
     `native` is the engine's own platform, `emulated` those that binfmt makes run. `host` reaches published ports.
+    `ahead` is by how many seconds the engine's clock is ahead of this machine's.
     """
 
     version: str
@@ -32,7 +35,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     emulated: tuple[str, ...]
     mirrors: tuple[str, ...]
     store: str
-    clock: str
+    ahead: float
 
     def runs(self, wanted: str) -> Literal["native", "emulated", ""]:
         """How a platform runs here; empty when it doesn't."""
@@ -54,6 +57,7 @@ def facts() -> EngineFacts:
     client = binary()
     with asking("the engine"):
         version, info = api().version(), api().info()
+        ahead = 0.0 if is_local(endpoint()) else seconds(info["SystemTime"]) - time.time()
     with ThreadPoolExecutor(3) as pool:
         plugins = [pool.submit(_plugin, client, name) for name in ("compose", "buildx")]
         builder = pool.submit(_buildable, client)
@@ -73,7 +77,7 @@ def facts() -> EngineFacts:
         emulated=_emulated(buildable, native),
         mirrors=tuple((info.get("RegistryConfig") or {}).get("Mirrors") or ()),
         store=str(info.get("Driver", "")),
-        clock=str(info.get("SystemTime", "")),
+        ahead=ahead,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cdaf import oci, progress, reference
-from cdaf.engine.client import api, asking, missing, whales
+from cdaf.engine.client import EngineGone, api, asking, missing, whales
 from cdaf.errors import EngineError, SmokeError
 
 _UNKNOWN = ("manifest unknown", "not found", "does not exist", "access denied", "repository")
@@ -118,13 +118,12 @@ def _pull(pinned: str, name: str, platform: str | None) -> None:
     try:
         with asking(f"pulling {name}"):
             whales().image.pull(pinned, quiet=True, platform=platform)
+    except EngineGone:
+        raise
     except EngineError as error:
-        said = error.output.strip().splitlines()[-1:] or [error.message]
-        if "does not answer" in error.message:
-            raise
-        unknown = any(word in said[0] for word in _UNKNOWN)
+        unknown = any(word in error.message for word in _UNKNOWN)
         hint = "run `cdaf lock --upgrade` and package again" if unknown else "try again when its registry answers"
-        raise SmokeError(f"{name} cannot be pulled: {said[0]}", hint, transient=not unknown) from error
+        raise SmokeError(error.message, hint, error.output, transient=not unknown) from error
 
 
 def _is_of(found: dict[str, Any], platform: str) -> bool:

@@ -1,0 +1,181 @@
+"""Running the service's checks in a container of their own, and reading what their runner reports."""
+
+import io
+import shlex
+import tarfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cdaf import engine, smoke_journal
+from cdaf.compose_file import CHECKS, SERVICE
+from cdaf.engine import State
+from cdaf.errors import SmokeError
+from cdaf.outcome import Check, Verdict
+from cdaf.smoke_stand import Stand, tail
+from cdaf.smoke_watch import judge_service, judge_sidecars, polled, the_service
+from cdaf.stack import JUNIT_FILE, ROUND
+
+_GRACE = 5.0  # seconds for a runner to write its report when it is interrupted
+_LARGEST_REPORT = 64 << 20
+
+
+def before(stand: Stand, number: int) -> None:
+    """Run one command of `smoke.before` in the tested image, with the service's environment, to its end."""
+    command = stand.declared.before[number]
+    name = f"{stand.project.name}-before-{number + 1}"
+    stand.commands.add(name)
+    engine.one_off(stand.project, SERVICE, name, command)
+    state = _ended(stand, name, stand.declared.check_timeout)
+    shown = shlex.join(command)
+    if state is None:
+        raise SmokeError(
+            f"`{shown}` took longer than {stand.declared.check_timeout} s",
+            "look for what it waits for, or raise smoke.check_timeout",
+            _stopped(stand, name),
+        )
+    if state.exit_code or state.oom:
+        why = "ran out of memory" if state.oom else f"exited with code {state.exit_code}"
+        raise SmokeError(f"`{shown}` {why}", "mend the command in smoke.before", tail(stand, state))
+
+
+def run(stand: Stand, number: int) -> None:
+    """Run the checks once; what their runner reports goes into the journal. Raises SmokeError unless all passed."""
+    name = f"{stand.project.name}-checks-{number}"
+    engine.one_off(stand.project, CHECKS, name, env={ROUND: str(number)})
+    limit = stand.declared.check_timeout
+    try:
+        state = _ended(stand, name, limit, watch_service=True)
+    except SmokeError:
+        _stopped(stand, name)
+        _read(stand, name, number)
+        raise
+    output = _stopped(stand, name) if state is None else ""
+    _read(stand, name, number)
+    if state is None:
+        raise SmokeError(
+            f"the checks took longer than {limit} s",
+            "the end of their log shows where they hang; or raise smoke.check_timeout",
+            output,
+        )
+    if state.exit_code or state.oom:
+        raise _failed(stand, state, number)
+
+
+def _ended(stand: Stand, name: str, seconds: float, *, watch_service: bool = False) -> State | None:
+    """A container's state once it has ended; None when that takes too long."""
+    for states in polled(stand, seconds):
+        state = next((each for each in states if each.name == name), None)
+        if state is not None and state.over:
+            return state
+        judge_sidecars(stand, states)
+        if watch_service:
+            judge_service(stand, the_service(stand, states), "while the checks ran")
+    return None
+
+
+def _stopped(stand: Stand, name: str) -> str:
+    """Interrupt a container as Ctrl-C would, so that its runner still reports; then kill it. Returns its last words."""
+    stand.journal.stopped.add(name)
+    for each, grace in (("SIGINT", _GRACE), ("SIGKILL", _GRACE)):
+        engine.signal(name, each)
+        for states in polled(stand, grace):
+            state = next((one for one in states if one.name == name), None)
+            if state is None or state.over:
+                return tail(stand, state)
+    return tail(stand, state)
+
+
+def _failed(stand: Stand, state: State, number: int) -> SmokeError:
+    checks = [each for each in stand.journal.checks if each.round == number]
+    failed = [each.name for each in checks if each.verdict == "failed"]
+    which = f" after the restart (round {number})" if number > 1 else ""
+    if state.oom:
+        message = f"the checks ran out of memory{which}"
+    elif failed:
+        names = ", ".join(failed[:5]) + (", …" if len(failed) > 5 else "")
+        message = f"{len(failed)} of {len(checks)} checks failed{which}: {names}"
+    else:
+        message = f"the checks exited with code {state.exit_code}{which}"
+    return SmokeError(message, "read the report: it shows what every container said meanwhile", tail(stand, state))
+
+
+def _read(stand: Stand, name: str, number: int) -> None:
+    """Copy the runner's JUnit XML out of the container, if it wrote one."""
+    pieces = engine.take(name, JUNIT_FILE)
+    if pieces is None:
+        return
+    with tarfile.open(fileobj=io.BytesIO(_limited(pieces))) as tar:
+        file = next((tar.extractfile(each) for each in tar.getmembers() if each.isfile()), None)
+        data = file.read() if file else b""
+    created = next((each.at for each in stand.events if each.name == name and each.action == "start"), None)
+    start = smoke_journal.now(stand.journal) if created is None else smoke_journal.of_engine(stand.journal, created)
+    for each in parse(stand.mask(data.decode(errors="replace")), number, start, stand.journal):
+        stand.journal.checks.append(each)
+
+
+def _limited(pieces: Iterator[bytes]) -> bytes:
+    data = bytearray()
+    for piece in pieces:
+        data += piece
+        if len(data) > _LARGEST_REPORT:
+            raise SmokeError(f"the checks' JUnit report is larger than {_LARGEST_REPORT >> 20} MiB", "print less")
+    return bytes(data)
+
+
+def parse(text: str, number: int, start: float, journal: smoke_journal.Journal) -> list[Check]:
+    """The checks in a JUnit report; each begins where the one before it ended, for runners tell only how long."""
+    from xml.etree import ElementTree as ET
+
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - the checks are the user's own, and expat refuses entity bombs
+    except ET.ParseError as error:
+        raise SmokeError(f"the checks' JUnit report cannot be read: {error}", "look at the checks' runner") from error
+    found = []
+    for suite in root.iter("testsuite"):
+        at = _suite_start(suite.attrib, start, journal)
+        for case in suite.findall("testcase"):
+            check = _check(case, number, at)
+            at += check.seconds
+            found.append(check)
+    return found
+
+
+def _suite_start(told: Mapping[str, str], start: float, journal: smoke_journal.Journal) -> float:
+    """When a suite began: by its own stamp where it has one that can be, else with its container."""
+    from datetime import UTC, datetime
+
+    try:
+        stamp = datetime.fromisoformat(told.get("timestamp", ""))
+    except ValueError:
+        return start
+    at = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+    return max(start, min(smoke_journal.of_engine(journal, at), smoke_journal.now(journal)))
+
+
+def _check(case: Any, number: int, at: float) -> Check:
+    verdict: Verdict = "passed"
+    message, detail = "", ""
+    for kind, means in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        told = case.find(kind)
+        if told is not None:
+            verdict = "failed" if means == "failed" else "skipped"
+            message, detail = told.get("message") or "", (told.text or "").strip()
+            break
+    output = [f"{each.tag}:\n{each.text.strip()}" for each in case if each.tag.startswith("system-") and each.text]
+    return Check(
+        round=number,
+        group=case.get("classname") or "",
+        name=case.get("name") or "?",
+        verdict=verdict,
+        start=at,
+        seconds=_number(case.get("time")),
+        message=message.strip(),
+        detail="\n\n".join(filter(None, [detail, *(output if verdict == "failed" else [])])),
+    )
+
+
+def _number(text: str | None) -> float:
+    try:
+        return max(0.0, float((text or "0").replace(",", "")))
+    except ValueError:
+        return 0.0

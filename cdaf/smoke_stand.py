@@ -1,0 +1,151 @@
+"""A stand: one compose project with the service, its checks and its sidecars, taken down in every case."""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from cdaf import bundle as bundles
+from cdaf import engine, masking, progress, settings, smoke_journal, stack
+from cdaf.bundle import Bundle
+from cdaf.engine import EngineFacts, Event, State
+from cdaf.errors import CdafError, EngineError
+from cdaf.manifest import Manifest
+from cdaf.masking import Mask
+from cdaf.outcome import Said
+from cdaf.smoke_journal import Journal
+from cdaf.stack import Binding, Stack
+
+TAIL = 40
+_LONGEST_LOG = 50_000  # lines of one container's log that are kept, the last ones
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """What stands and is being tested; `commands` are the containers of `smoke.before`."""
+
+    manifest: Manifest
+    run: str
+    host: str
+    project: engine.Project
+    stack: Stack
+    levels: tuple[list[list[str]], list[list[str]]]
+    mask: Mask
+    journal: Journal
+    events: list[Event]
+    commands: set[str]
+
+    @property
+    def declared(self) -> settings.Smoke:
+        """The smoke test as the service declares it."""
+        return self.manifest.smoke.declared
+
+    def title(self, service: str) -> str:
+        """What people call a service: the image as it was declared."""
+        return self.stack.titles.get(service, service)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to stand up: a bundle's images by their ids in the engine; `checks` is empty when there are none."""
+
+    bundle: Bundle
+    service: str
+    checks: str
+    platform: str
+    secrets: dict[str, str]
+    keep: bool = False
+
+
+@contextmanager
+def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand]:
+    """Prepare a stand; nothing of it runs yet. All that it creates is gone at the end, unless the plan keeps it."""
+    manifest, run = plan.bundle.manifest, engine.new_run()
+    name = f"cdaf-{manifest.service.name.replace('.', '-')}-{run}"
+    composed = {member: bundles.data(plan.bundle, member) for member in manifest.smoke.compose}
+    with smoke_journal.step(journal, "sidecar images"):
+        pinned = {each.reference: engine.ensure(each.reference, each.digest) for each in manifest.smoke.sidecars}
+    bound = Binding(
+        run=run,
+        labels=engine.labels(run, keep=plan.keep),
+        service=plan.service,
+        checks=plan.checks,
+        images=pinned,
+        publish="127.0.0.1" if facts.host == "127.0.0.1" else "",
+        platform=plan.platform if facts.runs(plan.platform) == "emulated" else "",
+    )
+    assembled = stack.assemble(manifest, composed, bound)
+    try:
+        with engine.project(name, assembled.files) as project, engine.events(run) as events:
+            levels = stack.levels(engine.config(project))
+            mask = masking.mask(plan.secrets.values())
+            yield Stand(manifest, run, facts.host, project, assembled, levels, mask, journal, events, set())
+    finally:
+        if not plan.keep:
+            _take_down(run)
+        else:
+            progress.note(f"the stack is left standing; remove it with: {engine.removal(name)}")
+
+
+def _take_down(run: str) -> None:
+    """Remove everything, whatever went before; what cannot be removed is said, and does not hide the first error."""
+    with undisturbed():
+        try:
+            left = engine.sweep(run)
+        except EngineError as error:
+            left = [error.message]
+        if left:
+            progress.warn(
+                f"teardown failed: {'; '.join(left)}; "
+                f"a later smoke test removes it, or list it with: docker ps -a --filter label=io.cdaf.run={run}"
+            )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no Ctrl-C and no SIGTERM end what is begun here; it is short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def tail(stand: Stand, state: State | None) -> str:
+    """The end of a container's log, without secrets; empty when it cannot be had."""
+    if state is None:
+        return ""
+    try:
+        lines = list(engine.log(state.id, tail=TAIL))
+    except CdafError as error:
+        return f"(its log cannot be read: {error.message})"
+    return stand.mask("\n".join(line.text for line in lines))
+
+
+def gather(stand: Stand) -> None:
+    """Take every container's log into the journal, without secrets."""
+    for state in engine.states(stand.run):
+        lines = [Said(smoke_journal.of_engine(stand.journal, line.at), line.text) for line in engine.log(state.id)]
+        stand.journal.logs[state.name] = _masked(lines[-_LONGEST_LOG:], stand.mask)
+
+
+def _masked(lines: list[Said], mask: Mask) -> tuple[Said, ...]:
+    """Masked as one text, for a secret may be of several lines."""
+    whole = "\n".join(line.text for line in lines)
+    masked = mask(whole)
+    if masked == whole:
+        return tuple(lines)
+    texts = masked.split("\n")
+    if len(texts) == len(lines):
+        return tuple(Said(line.at, text) for line, text in zip(lines, texts, strict=True))
+    return tuple(Said(line.at, mask(line.text)) for line in lines)
+
+
+def short_titles(stand: Stand) -> Mapping[str, str]:
+    """Titles for the containers of single commands, by container name."""
+    return {name: name.removeprefix(f"{stand.project.name}-") for name in stand.commands}
