@@ -27,10 +27,11 @@ def setup() -> None:
 
 
 def fmt() -> None:
-    """Format, and mend what the linter can mend by itself."""
+    """Format, mend what the linter can mend by itself, and write the reference in docs/ anew."""
     setup()
     _step([*RUN, "ruff", "check", "--fix-only", "--quiet", "."])
     _step([*RUN, "ruff", "format", "."])
+    _step([*RUN, "python", "-m", "tools.reference"])
 
 
 def lint() -> None:
