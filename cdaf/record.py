@@ -36,13 +36,14 @@ class Built(Table, frozen=True, kw_only=True):
 
 
 class Tested(Table, frozen=True, kw_only=True):
-    """The smoke test of one platform's image; `report` is relative to the record, `junit` the SHA-256 of its XML."""
+    """The smoke test of one platform's image; `report` is relative to the record, the digests are of its two files."""
 
     platform: str
     digest: str
     state: State
     report: str = ""
-    junit: str = ""
+    report_digest: str = ""
+    junit_digest: str = ""
 
 
 class Published(Table, frozen=True, kw_only=True):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import building, bundle, config, oci, progress, record, smoke, targets
+from cdaf import config, oci, progress, record, smoke, targets
 from cdaf.bundle import Bundle
-from cdaf.errors import PublishError, SmokeError
 from cdaf.manifest import Manifest
 from cdaf.oci import Image
-from cdaf.record import Record
+from cdaf.outcome import SmokeReport
+from cdaf.record import Record, Tested
+from cdaf.report import HTML, JUNIT
 from cdaf.targets import Publication, Release, Target
 
 
@@ -37,16 +38,37 @@ def journal(opened: Bundle, images: Sequence[Image], chosen: Path | None) -> Jou
     return Journal(begun, place)
 
 
-def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool = False) -> Journal:
-    """Smoke-test every image that runs here, and enter the results. Raises SmokeError when one fails."""
-    reports = begun.place.with_name(begun.place.name.removesuffix(".release.toml") + ".smoke")
-    try:
-        report = smoke.test(opened, images, reports, keep=keep)
-    except SmokeError:
-        raise
-    done = record.tested(begun.record, report)
-    record.write(done, begun.place)
-    return Journal(done, begun.place)
+def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool) -> Journal:
+    """Smoke-test every image that runs here, and enter the results, a failure too.
+
+    The report lies beside the record. Raises SmokeError when an image fails.
+    """
+    reports = begun.place.with_name(begun.place.name.removesuffix(".toml").removesuffix(".release") + ".smoke")
+    entered = [begun]
+
+    def enter(report: SmokeReport) -> None:
+        done = record.tested(begun.record, _results(report))
+        record.write(done, begun.place)
+        entered.append(Journal(done, begun.place))
+
+    smoke.test(opened, images, reports, keep=keep, enter=enter)
+    return entered[-1]
+
+
+def _results(report: SmokeReport) -> list[Tested]:
+    """What the record keeps of a report: states, and the files that show them, by digest."""
+    page, junit = report.folder / HTML, report.folder / JUNIT
+    return [
+        Tested(
+            platform=each.platform,
+            digest=each.digest,
+            state=each.state,
+            report=f"{report.folder.name}/{HTML}",
+            report_digest=oci.digest_of(page.read_bytes()),
+            junit_digest=oci.digest_of(junit.read_bytes()),
+        )
+        for each in report.platforms
+    ]
 
 
 def publish(
@@ -58,7 +80,8 @@ def publish(
     published until then stands in the record.
     """
     record.refuse_untested(begun.record, images, opened.manifest)
-    done, entered = begun.record, []
+    done = begun.record
+    entered: list[Publication] = []
     for each in destinations:
         with progress.step(f"publish to {each}"):
             new = targets.publish(each, Release(opened, images))

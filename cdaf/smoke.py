@@ -7,10 +7,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cdaf import engine, masking, progress, report, smoke_checks, smoke_journal, smoke_watch
+from cdaf import building, engine, masking, progress, report, smoke_checks, smoke_journal, smoke_watch
 from cdaf.bundle import Bundle
 from cdaf.compose_file import SERVICE
-from cdaf.content import Content
 from cdaf.engine import EngineFacts, EngineGone
 from cdaf.errors import CdafError, EngineError, SmokeError
 from cdaf.oci import Image
@@ -30,11 +29,12 @@ def test(
     *,
     keep: bool = False,  # noqa: PT028
     checks: ChecksOf | None = None,  # noqa: PT028
+    enter: Callable[[SmokeReport], None] = lambda _: None,  # noqa: PT028
 ) -> SmokeReport:
     """Test the image of every platform that runs here; by default the report lies beside the bundle.
 
     `checks` makes the image that the checks run in, by default from the bundle. Raises SmokeError when the image does
-    not work, EngineError when the engine does not; the report is written in both cases.
+    not work, EngineError when the engine does not; in both cases the report is written first, and handed to `enter`.
     """
     facts = engine.facts()
     secrets = masking.bind(bundle.manifest.smoke.declared.secrets, os.environ)
@@ -51,6 +51,7 @@ def test(
     service = bundle.manifest.service
     found = SmokeReport(service.name, service.version, bundle.identity, tuple(results), folder)
     report.write(found)
+    enter(found)
     progress.note(f"report: {folder / report.HTML}")
     if failure is not None:
         raise failure
@@ -77,15 +78,7 @@ def _checks_of(bundle: Bundle) -> ChecksOf:
     """How the bundle itself makes the checks' image: its smoke plan on top of the tested one."""
 
     def made(tested: Image) -> Image | None:
-        from cdaf import image
-
-        plan = next((each for each in bundle.plans.smoke if each.platform == tested.platform), None)
-        if plan is None or not bundle.manifest.smoke.declared.checks:
-            return None
-        contents = {
-            name: Content(each.sha256, each.size, bundle.path, each.offset) for name, each in bundle.members.items()
-        }
-        return image.assemble_smoke(plan, tested, contents)
+        return building.checks(bundle, tested) if bundle.manifest.smoke.declared.checks else None
 
     return made
 
@@ -178,7 +171,7 @@ def _result(
         platform=image.platform,
         state=state if failure is None else "failed",
         digest=image.digest,
-        began=datetime.fromtimestamp(journal.began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        began=datetime.fromtimestamp(journal.began, UTC).isoformat(timespec="milliseconds")[:23] + "Z",
         seconds=smoke_journal.now(journal),
         failure=failure.message if failure else "",
         hint=failure.hint if failure else "",
