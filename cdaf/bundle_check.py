@@ -62,12 +62,11 @@ def check(file: int, size: int) -> Intact | Damaged:
 
 
 def _hash_all(file: int, members: Sequence[Found]) -> list[Digest]:
-    threads = _THREADS if sum(member.size for member in members) > _WORTH_THREADS else 1
-    if threads == 1:
-        return [_hash(file, member, Event()) for member in members]
-    largest_first = sorted(range(len(members)), key=lambda place: -members[place].size)
     stop = Event()
-    with ThreadPoolExecutor(threads, "cdaf-verify") as pool:
+    if sum(member.size for member in members) < _WORTH_THREADS:
+        return [_hash(file, member, stop) for member in members]
+    largest_first = sorted(range(len(members)), key=lambda place: -members[place].size)
+    with ThreadPoolExecutor(_THREADS, "cdaf-verify") as pool:
         try:
             done = pool.map(lambda place: _hash(file, members[place], stop), largest_first)
             found = dict(zip(largest_first, done, strict=True))

@@ -5,6 +5,7 @@ those of PKWARE's APPNOTE.TXT 6.3.10, sections 4.3.7 to 4.3.16; docs/bundle-form
 Only the standard library is used: the bytes must not hang on anything that can be upgraded.
 """
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ _DATE = 0x0021  # 1980-01-01 in MS-DOS form, the earliest there is
 _PLAIN, _ZIP64 = 20, 45  # versions needed to extract (APPNOTE 4.4.3)
 _UNIX = 3 << 8  # "made by" a Unix, so that the mode below means something
 _MODE = 0o100644 << 16  # a regular file
+
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")  # as nearly all names are
 
 
 class Entry(NamedTuple):
@@ -122,7 +125,7 @@ def place(sizes: Mapping[str, int]) -> tuple[Entry, ...]:
 
 def is_zip64(entries: Sequence[Entry]) -> bool:
     """Whether the file needs zip64 records, which Python below 3.13 cannot run."""
-    return LOCATOR_SIGNATURE in index(entries)[-END.size - LOCATOR.size :]
+    return len(entries) >= COUNT_LIMIT or any(entry.end >= SIZE_LIMIT for entry in entries[-1:])
 
 
 def name_faults(names: Iterable[str]) -> list[str]:
@@ -135,6 +138,8 @@ def name_faults(names: Iterable[str]) -> list[str]:
 
 
 def _faults_of(name: str) -> list[str]:
+    if _HARMLESS.fullmatch(name) and len(name) < 1 << 15:
+        return []
     parts = name.split("/")
     checks = {
         "name is not UTF-8": any("\ud800" <= letter <= "\udfff" for letter in name),

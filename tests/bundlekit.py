@@ -113,7 +113,7 @@ def launcher() -> ModuleType:
 
 @functools.cache
 def interpreters() -> tuple[str, ...]:
-    """This Python first, then one of each other version from 3.9 on that this machine has."""
+    """One Python of each version from 3.9 on that this machine has, oldest first, this one among them."""
     asked = ["pyenv", "root"]
     root = subprocess.run(asked, capture_output=True, text=True, check=False).stdout if shutil.which("pyenv") else ""
     kept = sorted(map(str, Path(root.strip()).glob("versions/3.*/bin/python"))) if root.strip() else []
@@ -124,7 +124,7 @@ def interpreters() -> tuple[str, ...]:
         done = subprocess.run([candidate, "-c", program], capture_output=True, text=True, check=False)
         if done.returncode == 0 and done.stdout.strip() >= "3.09":
             found.setdefault(done.stdout.strip(), candidate)
-    return tuple(found.values())
+    return tuple(found[version] for version in sorted(found))
 
 
 @dataclass
