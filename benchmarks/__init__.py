@@ -1,0 +1,1 @@
+"""cdaf beside what a user would otherwise run: one run, medians, ratios."""

@@ -1,0 +1,44 @@
+"""What the figures were measured on: versions and size of the machine, no names and no paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.service import Programs
+from tools import state
+
+
+def facts(programs: Programs, env: Mapping[str, str]) -> dict[str, str]:
+    """Everything whose version counts, and the machine."""
+    project = tomllib.loads((state.CHECKOUT / "pyproject.toml").read_text())["project"]
+    commit = state.answers(["git", "-C", str(state.CHECKOUT), "rev-parse", "--short=12", "HEAD"])
+    return {
+        "cdaf": f"{project['version']}, commit {commit}",
+        "Python": platform.python_version(),
+        "uv": _version([programs.named("uv"), "--version"], env),
+        "engine": _version(["docker", "version", "--format", "{{.Server.Version}}"], env),
+        "buildx": _version(["docker", "buildx", "version"], env),
+        "registry": _version(["docker-registry", "--version"], env),
+        "machine": f"{os.cpu_count()} CPUs, {_processor()}, {_memory()} GB of memory",
+        "system": f"{platform.freedesktop_os_release().get('PRETTY_NAME', platform.system())}, {platform.release()}",
+    }
+
+
+def _version(command: list[str], env: Mapping[str, str]) -> str:
+    said = state.answers(command, env) or ""
+    found = re.search(r"\d+(\.\d+)+\S*", said)
+    return found[0] if found else said or "unknown"
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    return found[1].strip() if found else platform.machine()
+
+
+def _memory() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)

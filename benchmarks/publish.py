@@ -1,0 +1,25 @@
+"""From a bundle to a digest in a registry, without the smoke test: `publish.py FILE TARGET [PLATFORM]…`.
+
+`cdaf publish` wants a passed smoke record, and what cdaf is compared with tests nothing. A program of its own, so that
+it starts as cold as cdaf does.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(file: str, target: str, *platforms: str) -> None:
+    """Verify, assemble, publish; prints where it stands now, and the images' sizes."""
+    from cdaf import building, bundle, targets
+
+    opened = bundle.open(Path(file))
+    (wanted,) = targets.parse([target], opened.manifest)
+    images = building.images(opened, platforms)
+    for each in targets.publish(wanted, targets.Release(opened, images)):
+        print(each.reference)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
