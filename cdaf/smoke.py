@@ -15,7 +15,7 @@ from cdaf.errors import CdafError, EngineError, SmokeError
 from cdaf.oci import Image
 from cdaf.outcome import PlatformResult, PlatformState, SmokeReport
 from cdaf.smoke_journal import Journal
-from cdaf.smoke_stand import Plan, Stand, gather, short_titles, standing
+from cdaf.smoke_stand import Plan, Stand, gather, standing
 
 __all__ = ["PlatformResult", "SmokeReport", "test", "up"]
 
@@ -165,7 +165,7 @@ def _result(
     image: Image, facts: EngineFacts, journal: Journal, stand: Stand | None, failure: CdafError | None
 ) -> PlatformResult:
     state: PlatformState = "passed" if facts.runs(image.platform) == "native" else "emulated"
-    titles = {} if stand is None else {**stand.stack.titles, **short_titles(stand)}
+    titles = {} if stand is None else {**stand.stack.titles, **stand.commands}
     logs = {name: f"{report.LOGS}/{report.slug(image.platform)}/{name}.log" for name in journal.logs}
     return PlatformResult(
         platform=image.platform,

@@ -3,7 +3,7 @@
 import io
 import shlex
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from cdaf import engine, smoke_journal
@@ -23,10 +23,10 @@ def before(stand: Stand, number: int) -> None:
     """Run one command of `smoke.before` in the tested image, with the service's environment, to its end."""
     command = stand.declared.before[number]
     name = f"{stand.project.name}-before-{number + 1}"
-    stand.commands.add(name)
+    shown = shlex.join(command)
+    stand.commands[name] = shown
     engine.one_off(stand.project, SERVICE, name, command)
     state = _ended(stand, name, stand.declared.check_timeout)
-    shown = shlex.join(command)
     if state is None:
         raise SmokeError(
             f"`{shown}` took longer than {stand.declared.check_timeout} s",
@@ -41,6 +41,7 @@ def before(stand: Stand, number: int) -> None:
 def run(stand: Stand, number: int) -> None:
     """Run the checks once; what their runner reports goes into the journal. Raises SmokeError unless all passed."""
     name = f"{stand.project.name}-checks-{number}"
+    stand.commands[name] = f"checks, round {number}" if stand.declared.restart else "checks"
     engine.one_off(stand.project, CHECKS, name, env={ROUND: str(number)})
     limit = stand.declared.check_timeout
     try:
@@ -107,10 +108,15 @@ def _read(stand: Stand, name: str, number: int) -> None:
     with tarfile.open(fileobj=io.BytesIO(_limited(pieces))) as tar:
         file = next((tar.extractfile(each) for each in tar.getmembers() if each.isfile()), None)
         data = file.read() if file else b""
-    created = next((each.at for each in stand.events if each.name == name and each.action == "start"), None)
-    start = smoke_journal.now(stand.journal) if created is None else smoke_journal.of_engine(stand.journal, created)
-    for each in parse(stand.mask(data.decode(errors="replace")), number, start, stand.journal):
+    for each in parse(stand.mask(data.decode(errors="replace")), number, _life(stand, name)):
         stand.journal.checks.append(each)
+
+
+def _life(stand: Stand, name: str) -> tuple[float, float]:
+    """From when to when a container ran."""
+    journal = stand.journal
+    seen = {each.action: smoke_journal.of_engine(journal, each.at) for each in stand.events if each.name == name}
+    return seen.get("start", 0.0), seen.get("die", smoke_journal.now(journal))
 
 
 def _limited(pieces: Iterator[bytes]) -> bytes:
@@ -122,34 +128,26 @@ def _limited(pieces: Iterator[bytes]) -> bytes:
     return bytes(data)
 
 
-def parse(text: str, number: int, start: float, journal: smoke_journal.Journal) -> list[Check]:
-    """The checks in a JUnit report; each begins where the one before it ended, for runners tell only how long."""
+def parse(text: str, number: int, life: tuple[float, float]) -> list[Check]:
+    """The checks in a JUnit report; runners tell only how long each took.
+
+    So each begins where the one before it ended, and the last ends with the runner, which ran during `life`: it takes
+    longer to get ready than to end.
+    """
     from xml.etree import ElementTree as ET
 
     try:
         root = ET.fromstring(text)  # noqa: S314 - the checks are the user's own, and expat refuses entity bombs
     except ET.ParseError as error:
         raise SmokeError(f"the checks' JUnit report cannot be read: {error}", "look at the checks' runner") from error
+    cases = [case for suite in root.iter("testsuite") for case in suite.findall("testcase")]
+    at = max(life[0], life[1] - sum(_number(case.get("time")) for case in cases))
     found = []
-    for suite in root.iter("testsuite"):
-        at = _suite_start(suite.attrib, start, journal)
-        for case in suite.findall("testcase"):
-            check = _check(case, number, at)
-            at += check.seconds
-            found.append(check)
+    for case in cases:
+        check = _check(case, number, at)
+        at += check.seconds
+        found.append(check)
     return found
-
-
-def _suite_start(told: Mapping[str, str], start: float, journal: smoke_journal.Journal) -> float:
-    """When a suite began: by its own stamp where it has one that can be, else with its container."""
-    from datetime import UTC, datetime
-
-    try:
-        stamp = datetime.fromisoformat(told.get("timestamp", ""))
-    except ValueError:
-        return start
-    at = (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
-    return max(start, min(smoke_journal.of_engine(journal, at), smoke_journal.now(journal)))
 
 
 def _check(case: Any, number: int, at: float) -> Check:

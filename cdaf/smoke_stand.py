@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ _LONGEST_LOG = 50_000  # lines of one container's log that are kept, the last on
 
 
 class Stand(msgspec.Struct, frozen=True):
-    """What stands and is being tested; `commands` are the containers of `smoke.before`."""
+    """What stands and is being tested; `commands` are the titles of single containers, by name."""
 
     manifest: Manifest
     run: str
@@ -35,7 +35,7 @@ class Stand(msgspec.Struct, frozen=True):
     mask: Mask
     journal: Journal
     events: list[Event]
-    commands: set[str]
+    commands: dict[str, str]
 
     @property
     def declared(self) -> settings.Smoke:
@@ -80,7 +80,7 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         with engine.project(name, assembled.files) as project, engine.events(run) as events:
             levels = stack.levels(engine.config(project))
             mask = masking.mask(plan.secrets.values())
-            yield Stand(manifest, run, facts.host, project, assembled, levels, mask, journal, events, set())
+            yield Stand(manifest, run, facts.host, project, assembled, levels, mask, journal, events, {})
     finally:
         if not plan.keep:
             _take_down(run)
@@ -144,8 +144,3 @@ def _masked(lines: list[Said], mask: Mask) -> tuple[Said, ...]:
     if len(texts) == len(lines):
         return tuple(Said(line.at, text) for line, text in zip(lines, texts, strict=True))
     return tuple(Said(line.at, mask(line.text)) for line in lines)
-
-
-def short_titles(stand: Stand) -> Mapping[str, str]:
-    """Titles for the containers of single commands, by container name."""
-    return {name: name.removeprefix(f"{stand.project.name}-") for name in stand.commands}
