@@ -167,7 +167,7 @@ class Plain:
     def _close(self) -> str:
         with self._lock:
             transfers, moved = self._moved.pop()
-        return f" ({transfers} transfers, {size(moved)})" if transfers else ""
+        return f" ({transfers} transfer{'' if transfers == 1 else 's'}, {size(moved)})" if transfers else ""
 
     def _line(self, text: str, more: str = "") -> None:
         with self._lock:
