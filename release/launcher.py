@@ -10,25 +10,29 @@ from __future__ import annotations
 
 import sys
 
-ARCHIVE = getattr(globals().get("__loader__"), "archive", None)
+ARCHIVE: str = getattr(globals().get("__loader__"), "archive", "")
 if __name__ == "__main__" and ARCHIVE:
     # Python puts the bundle in front of its own library: nothing below may be imported from there.
     sys.path[:] = [place for place in sys.path if place != ARCHIVE]
 
-try:
-    import errno
-    import hashlib
-    import json
-    import os
-    import re
-    import shutil
-    import struct
-    import tempfile
-    import zlib
-    from collections import Counter
-    from typing import IO, NamedTuple
-except KeyboardInterrupt:
-    sys.exit(130)
+import signal
+
+WHEN_INTERRUPTED = signal.getsignal(signal.SIGINT)
+if __name__ == "__main__":
+    # An interrupt while the rest is loaded ends the program at once, not in a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import tempfile
+import zlib
+from collections import Counter
+from typing import IO, NamedTuple
 
 USAGE = """\
 usage: python3 FILE.cdaf COMMAND
@@ -334,7 +338,11 @@ def unpack(file: IO[bytes], found: dict[str, Content], target: bytes) -> None:
     try:
         os.chmod(temporary, 0o755)  # noqa: S103 - as any folder of a release
         for name, content in found.items():
-            write(file, content, os.path.join(temporary, *raw(name).split(b"/")))
+            path = os.path.join(temporary, *raw(name).split(b"/"))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "xb") as out:
+                if digest(file, content.offset, content.size, out)[0] != content.sha256:
+                    raise OSError(errno.EIO, "the bundle changed while it was unpacked")
         # An existing folder is kept: it may be a mount point, or somebody's working directory.
         for one in [b""] if new else [b"/" + name for name in os.listdir(temporary)]:
             os.rename(temporary + one, target + one)
@@ -342,21 +350,12 @@ def unpack(file: IO[bytes], found: dict[str, Content], target: bytes) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write(file: IO[bytes], content: Content, path: bytes) -> None:
-    """Write one file, and make sure that it is the one that was verified."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as out:
-        if digest(file, content.offset, content.size, out)[0] != content.sha256:
-            raise OSError(errno.EIO, "the bundle changed while it was unpacked")
-
-
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     if arguments[-1:] in (["--help"], ["-h"]):
         print(USAGE, end="")
         return OK
-    if ARCHIVE:
-        arguments = [ARCHIVE, *arguments]
+    arguments = [ARCHIVE] * bool(ARCHIVE) + arguments
     if [arguments[1:2], len(arguments)] not in ([["verify"], 2], [["show"], 2], [["unpack"], 3]) or "" in arguments:
         print(USAGE, end="", file=sys.stderr)
         return MISUSED
@@ -393,6 +392,7 @@ def run(file: IO[bytes], bundle: str, command: str, target: str = "") -> int:
 
 if __name__ == "__main__":
     try:
+        signal.signal(signal.SIGINT, WHEN_INTERRUPTED)
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
