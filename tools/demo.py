@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _show(project: Path, registry: serve.Registry) -> None:
-    version = _copy(project)
+    version = copy(project)
     _say("CI: everything that the service needs, pinned, then sealed into one file")
     _run(["cdaf", "lock"], project)
     _quiet([*GIT, "add", "cdaf.lock"], project)
@@ -54,12 +54,14 @@ def _show(project: Path, registry: serve.Registry) -> None:
     _compare(reference, registry, Path(bundle))
 
 
-def _copy(project: Path) -> str:
+def copy(project: Path) -> str:
     """A copy of what git tracks of the example, committed; returns its version."""
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ORDERS, capture_output=True, check=True, text=True
     ).stdout.split("\0")
     for name in filter(None, tracked):
+        if name == ".gitignore":  # it keeps cdaf.lock out of this repository; a team commits its own
+            continue
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ORDERS / name, project / name)
     _quiet([*GIT, "init", "-q"], project)

@@ -20,6 +20,6 @@ def command(path: Path, upgrade: bool) -> None:
     from cdaf import locking, pins, project
 
     found = project.read(path)
-    written = locking.path(found)
+    written = path / pins.NAME
     pins.write(locking.make(found, pins.read(written), upgrade=upgrade), written)
     console.answer({"path": str(written)}, [str(written)])
