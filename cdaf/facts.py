@@ -16,6 +16,11 @@ from cdaf.rootfs import Blob, Node
 SCRATCH = "scratch"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LIBRARY = re.compile(r"(?:lib|ld-)[^/]*\.so\.[0-9.]+")
+# Read on the way through the layers, so that they are inflated once; what is missing here is found all the same.
+_READ = re.compile(
+    r"(?:^|/)(?:etc/(?:passwd|group)|dpkg/(?:status|status\.d/[^/]+)|apk/db/installed|libc\.so\.6|libc-[0-9.]+\.so"
+    r"|ld-musl-[^/]+\.so\.1|python3[0-9.]*|libpython3[0-9.]+\.so\.1\.0|patchlevel\.h)$"
+)
 _TEXTS = {
     "passwd": ("/etc/passwd",),
     "group": ("/etc/group",),
@@ -59,7 +64,7 @@ def sidecar(reference: str) -> Sidecar:
 
 def gather(blobs: Sequence[Blob], environment: Mapping[str, str], platform: str, interpreter: str, name: str) -> Facts:
     """The facts of the file system that layers make; `environment` is the image's, `name` is for messages."""
-    root = rootfs.tree(blobs)
+    root = rootfs.tree(blobs, _READ)
     folders = _library_folders(root, platform)
     program = _program(root, environment.get("PATH", _PATH), interpreter)
     files = {key: node for key, paths in _TEXTS.items() if (node := _file(root, *paths))}

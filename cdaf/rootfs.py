@@ -4,6 +4,7 @@ Whiteouts, replaced folders, hard links and links in a path count as OCI image-s
 """
 
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,14 @@ from cdaf.errors import ResolveError
 _OPAQUE = ".wh..wh..opq"
 _WHITEOUT = ".wh."
 _MOST_LINKS = 40
-_BUFFER = 1 << 20
+LARGEST = 1 << 26
 
 
 class Node(msgspec.Struct):
-    """A name in the tree; `source` is the member of layer number `layer` that has a file's content."""
+    """A name in the tree; `source` is the member of layer number `layer` that has a file's content.
+
+    `data` is that content where it was kept.
+    """
 
     kind: Literal["file", "dir", "link", "other"]
     layer: int
@@ -30,6 +34,7 @@ class Node(msgspec.Struct):
     target: str = ""
     executable: bool = False
     size: int = 0
+    data: bytes | None = None
     children: dict[str, "Node"] = {}
 
 
@@ -40,13 +45,18 @@ class Blob(msgspec.Struct, frozen=True):
     media_type: str
 
 
-def tree(blobs: Sequence[Blob]) -> Node:
-    """The tree that layers, lowest first, make. Raises ResolveError when a layer cannot be read."""
+def tree(blobs: Sequence[Blob], keep: re.Pattern[str] | None = None) -> Node:
+    """The tree that layers, lowest first, make; files whose name `keep` finds are read on the way.
+
+    Raises ResolveError when a layer cannot be read.
+    """
     root = Node("dir", 0)
     for number, blob in enumerate(blobs):
         with _opened(blob) as tar:
             for member in _members(tar):
-                _add(root, member, number)
+                node = _add(root, member, number)
+                if node and keep and member.size <= LARGEST and keep.search(member.name):
+                    node.data = _content(tar, member)
     return root
 
 
@@ -81,29 +91,35 @@ def listing(root: Node, path: str) -> Mapping[str, Node]:
     return found[1].children if found else {}
 
 
-def contents(blobs: Sequence[Blob], nodes: Mapping[str, Node], limit: int = 1 << 26) -> dict[str, bytes]:
+def contents(blobs: Sequence[Blob], nodes: Mapping[str, Node], limit: int = LARGEST) -> dict[str, bytes]:
     """The content of files, by the caller's own keys; one longer than `limit` bytes is left out."""
+    files = {key: node for key, node in nodes.items() if node.kind == "file" and node.size <= limit}
+    found = {key: node.data for key, node in files.items() if node.data is not None}
     wanted: dict[tuple[int, str], list[str]] = {}
-    for key, node in nodes.items():
-        if node.kind == "file" and node.size <= limit:
-            wanted.setdefault((node.layer, node.source), []).append(key)
-    found: dict[str, bytes] = {}
+    for key in files.keys() - found.keys():
+        wanted.setdefault((files[key].layer, files[key].source), []).append(key)
     for number in sorted({number for number, _ in wanted}):
         left = {source for layer, source in wanted if layer == number}
         with _opened(blobs[number]) as tar:
             for member in _members(tar):
-                if member.name in left and (file := tar.extractfile(member) if member.isreg() else None):
-                    found |= dict.fromkeys(wanted[number, member.name], file.read())
+                if member.name in left and member.isreg():
+                    found |= dict.fromkeys(wanted[number, member.name], _content(tar, member))
                     left.discard(member.name)
                 if not left:
                     break
     return found
 
 
-def _add(root: Node, member: tarfile.TarInfo, layer: int) -> None:
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _add(root: Node, member: tarfile.TarInfo, layer: int) -> Node | None:
+    """Enter a member; the node of a file's own content is returned."""
     parts = _parts(member.name)
     if not parts or ".." in parts:
-        return
+        return None
     parent = _parent(root, parts[:-1], layer)
     name = parts[-1]
     if name == _OPAQUE:
@@ -112,6 +128,8 @@ def _add(root: Node, member: tarfile.TarInfo, layer: int) -> None:
         _hide(parent, name.removeprefix(_WHITEOUT), layer)
     else:
         _put(root, parent, name, member, layer)
+        return parent.children[name] if member.isreg() else None
+    return None
 
 
 def _hide(parent: Node, name: str, layer: int) -> None:
@@ -168,7 +186,7 @@ def _opened(blob: Blob) -> Iterator[tarfile.TarFile]:
 
     with blob.path.open("rb") as raw:
         try:
-            with _decompressed(raw, blob) as file, tarfile.open(fileobj=file, mode="r|", bufsize=_BUFFER) as tar:
+            with _decompressed(raw, blob) as file, tarfile.open(fileobj=file, mode="r:") as tar:
                 yield tar
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise ResolveError(
