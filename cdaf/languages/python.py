@@ -20,7 +20,9 @@ def identify(root: Path) -> tuple[str | None, str | None]:
 
 def check(project: project.Project) -> list[str]:
     """All faults of uv.lock against the project's manifests, nothing fetched."""
-    raise NotImplementedError
+    from cdaf.languages._python import resolve as part
+
+    return part.check(project)
 
 
 def pin(project: project.Project, bases: dict[str, pins.Facts]) -> tuple[pins.Build, ...]:

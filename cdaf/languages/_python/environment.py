@@ -82,6 +82,7 @@ def tags(facts: Facts, platform: str) -> tuple[Tag, ...]:
 def platform_tags(facts: Facts, platform: str) -> Iterator[str]:
     """Platform tags, newest libc first (PEP 600 for glibc, PEP 656 for musl)."""
     name = machine(platform)
+    yield f"linux_{name}"
     if facts.libc == "glibc":
         for version in range(_libc_minor(facts, 2), _OLDEST_GLIBC.get(name, 17) - 1, -1):
             yield f"manylinux_2_{version}_{name}"
@@ -90,7 +91,6 @@ def platform_tags(facts: Facts, platform: str) -> Iterator[str]:
     elif facts.libc == "musl":
         for version in range(_libc_minor(facts, 1), -1, -1):
             yield f"musllinux_1_{version}_{name}"
-    yield f"linux_{name}"
 
 
 def _libc_minor(facts: Facts, major: int) -> int:

@@ -39,6 +39,16 @@ def _inputs(project: Project, lock: lockfile.Lockfile, chosen: Sequence[Choice])
     return tuple(path for path in found if path.is_relative_to(project.repository))
 
 
+def check(project: Project) -> list[str]:
+    """What would be refused before anything is fetched."""
+    from cdaf.languages._python import stale
+
+    try:
+        return stale.faults(project.root, lockfile.read(project.root, project.repository))
+    except ProjectError as error:
+        return [error.message]
+
+
 def choices(project: Project, pins: Pins) -> tuple[Choice, ...]:
     """What the lock names on the image's own base, for checks with another base too: all that pinning has to see."""
     return _answer(project, _targets(project, pins))[1].choices
