@@ -1,11 +1,13 @@
-"""Writes docs/commands.md and docs/configuration.md from the command line and the settings' types.
+"""Writes docs/commands.md and docs/configuration.md from the command line and the settings' types, and README's flow.
 
 `python -m tools.reference` writes them; a test demands that they are current.
 """
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from msgspec import inspect
 from cdaf import cli, errors
 from cdaf.settings import Settings, User
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 WIDTH = 100
 WHO = {
     "UsageError": "the command line",
@@ -125,8 +128,27 @@ def configuration() -> str:
     return "\n".join(parts)
 
 
+def flow() -> str:
+    """The two functions of `cdaf/flow.py` without imports and options, as they stand in the README."""
+    tree = ast.parse((ROOT / "cdaf" / "flow.py").read_text())
+    shown = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    for node in shown:
+        node.args = ast.arguments([], [ast.arg(each.arg) for each in node.args.args], None, [], [], None, [])
+        node.returns = None
+        node.body = [each for each in node.body if not isinstance(each, ast.ImportFrom)]
+    text = "\n\n\n".join(ast.unparse(node) for node in shown)
+    return re.sub(r"'(\w+)'", r'"\1"', text)
+
+
+def readme() -> str:
+    """README.md with today's flow."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.sub(r"(?<=```python\n)def package.*?(?=\n```)", lambda _: flow(), text, flags=re.DOTALL)
+
+
 def main() -> None:
-    """Write both."""
+    """Write all of them."""
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")
     (DOCS / "commands.md").write_text(commands(), encoding="utf-8")
     (DOCS / "configuration.md").write_text(configuration(), encoding="utf-8")
 
