@@ -175,9 +175,8 @@ def walk(directory: bytes, faults: list[str]) -> list[Member]:
     """The lines of the index, as far as they can be read."""
     members: list[Member] = []
     at = 0
-    while at < len(directory):
+    for _ in range(len(directory) // CENTRAL.size):
         if directory[at : at + 4] != b"PK\1\2" or len(directory) - at < CENTRAL.size:
-            faults.append(f"the index is damaged from its byte {at} on")
             break
         fields = CENTRAL.unpack_from(directory, at)
         extra_at = at + CENTRAL.size + fields[10]
@@ -192,6 +191,8 @@ def walk(directory: bytes, faults: list[str]) -> list[Member]:
             faults.append(f"{shown(name)}: begins at byte {offset}, not {expected}")
         members.append(member)
         at = end
+    if at != len(directory):
+        faults.append(f"the index is damaged from its byte {at} on")
     return members
 
 

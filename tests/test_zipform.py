@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdaf import zipform, zipread
@@ -42,6 +42,7 @@ def index_of(data: bytes, path: Path) -> zipread.Index:
         os.close(file)
 
 
+@settings(deadline=None)
 @given(CONTENTS)
 def test_the_standard_library_reads_it(content: dict[str, bytes]) -> None:
     with zipfile.ZipFile(io.BytesIO(made(content))) as read:
@@ -51,6 +52,7 @@ def test_the_standard_library_reads_it(content: dict[str, bytes]) -> None:
         assert {info.external_attr >> 16 for info in read.infolist()} <= {0o100644}
 
 
+@settings(deadline=None)
 @given(CONTENTS)
 def test_it_reads_itself_without_faults(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) -> None:
     data = made(content)
@@ -59,6 +61,7 @@ def test_it_reads_itself_without_faults(tmp_path_factory: pytest.TempPathFactory
     assert {one.name: data[one.data : one.data + one.size] for one in index.members} == content
 
 
+@settings(deadline=None)
 @given(CONTENTS, st.data())
 def test_what_has_no_faults_is_canonical(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes], draw: st.DataObject
@@ -75,6 +78,7 @@ def test_what_has_no_faults_is_canonical(
         assert data == b"".join(zipform.local_header(e) + found[e.name] for e in entries) + zipform.index(entries)
 
 
+@settings(deadline=None)
 @given(NAMES, NUMBERS, st.integers(0, 2**32 - 1), NUMBERS)
 def test_the_launcher_makes_the_same_headers(name: str, size: int, crc: int, offset: int) -> None:
     launcher = bundlekit.launcher()
@@ -85,11 +89,13 @@ def test_the_launcher_makes_the_same_headers(name: str, size: int, crc: int, off
     assert ours.end == launcher.end_of(theirs)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**20), NUMBERS, NUMBERS)
 def test_the_launcher_makes_the_same_end(count: int, size: int, offset: int) -> None:
     assert zipform.end_records(count, size, offset) == bundlekit.launcher().end_records(count, size, offset)
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS)
 def test_wide_numbers_are_read_back(size: int, offset: int) -> None:
     header = zipform.central_header(Entry("app/x", size, 7, offset))
@@ -118,6 +124,7 @@ def test_zip64_begins_at_65535_members(count: int, wide: bool) -> None:
         assert len(read.namelist()) == count
 
 
+@settings(deadline=None)
 @given(CONTENTS)
 def test_with_the_limits_lowered_zip64_is_read_by_the_standard_library(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]
