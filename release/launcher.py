@@ -47,8 +47,7 @@ Without zip64 support (Python below 3.13, bundles from 4 GiB or 65,535 files on)
 OK, FAILED, MISUSED, DAMAGED, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 5, 75, 130
 OWN = ("__main__.py", "manifest.toml", "plan.json", "SHA256SUMS")
 FOLDERS = ("app", "deps", "locks", "generated", "smoke", "images")
-CHUNK = 1 << 18
-SIZE_LIMIT, COUNT_LIMIT = 0xFFFFFFFF, 0xFFFF
+CHUNK, SIZE_LIMIT, COUNT_LIMIT = 1 << 18, 0xFFFFFFFF, 0xFFFF
 LOCAL = struct.Struct("<4s5H3I2H")
 CENTRAL = struct.Struct("<4s6H3I5H2I")
 END64 = struct.Struct("<4sQ2H2I4Q")
