@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from cdaf import bundle, http, oci, registry_auth, settings, targets
+from cdaf import bundle, http, oci, progress, registry_auth, settings, targets
 from cdaf import manifest as manifests
 from cdaf.errors import CdafError, PublishError, UsageError, exit_code
 from cdaf.manifest import Dependency, Manifest
@@ -297,7 +297,7 @@ def repository(engine: object) -> Iterator[str]:
 
 
 @pytest.mark.docker
-def test_the_local_engine_gets_the_image_under_its_id(repository: str, tmp_path: Path) -> None:
+def test_the_local_engine_gets_the_image_under_its_id(repository: str, tmp_path: Path, monkeypatch: Any) -> None:
     image = images.simple(uuid.uuid4().hex)
     smoke = manifests.Smoke(declared=settings.Smoke(sidecars=("postgres:17", "redis:7"), secrets=("API_TOKEN",)))
     made = release(tmp_path, images.simple("arm", "linux/arm64"), image, smoke=smoke)
@@ -310,8 +310,16 @@ def test_the_local_engine_gets_the_image_under_its_id(repository: str, tmp_path:
         f"docker run --rm -p 8000:8000 -e DATABASE_URL=… -e REDIS_URL=… -e API_TOKEN=… {repository}:sha-1a2b3c4d5e6f"
     )
     assert targets.publish(target("engine", repository), made)[0].state == "present"
-    with pytest.raises(PublishError, match=r"names sha256:.* already"):
-        targets.publish(target("engine", repository), release(tmp_path, images.simple("other")))
+    said: list[str] = []
+
+    class Telling(progress.Silent):
+        def warn(self, text: str) -> None:
+            said.append(text)
+
+    monkeypatch.setattr(progress, "_sink", Telling())
+    (moved,) = targets.publish(target("engine", repository), release(tmp_path, images.simple(f"other {repository}")))
+    assert moved.state == "created"
+    assert [text.split()[0] for text in said] == [f"{repository}:sha-1a2b3c4d5e6f", f"{repository}:1.4.0"]
 
 
 @pytest.mark.docker

@@ -1,9 +1,7 @@
 """`engine:[NAME]`: names for the tested image in the local engine; it is loaded where the engine has lost it."""
 
-import shlex
-
-from cdaf import engine, reference
-from cdaf.errors import PublishError, ResolveError, faults
+from cdaf import engine, progress, reference
+from cdaf.errors import PublishError, ResolveError
 from cdaf.manifest import Manifest
 from cdaf.oci import Image
 from cdaf.targets import Publication, Release, Target
@@ -21,26 +19,22 @@ def check(where: str, manifest: Manifest) -> list[str]:
 
 
 def publish(target: Target, release: Release) -> tuple[Publication, ...]:
-    """Tag the image that the engine runs.
+    """Tag the image that the engine runs; a tag that named another moves, for these names are this machine's alone.
 
-    Raises PublishError when a tag names another image, EngineError where there is no engine.
+    Raises PublishError when the engine runs none of the platforms, EngineError where there is no engine.
     """
     manifest = release.bundle.manifest
     named = target.where or manifest.service.name
     own = reference.parse(named).tag
     image, found = _held(release.images)
-    fixed = () if own else tuple(f"{named}:{tag}" for tag in target.tags)
-    moving = (named,) if own else tuple(f"{named}:{tag}" for tag in target.moving)
-    names = (*fixed, *moving) or (f"{named}:latest",)
+    tags = (own,) if own else (*target.tags, *target.moving) or ("latest",)
+    names = [named if own else f"{named}:{tag}" for tag in tags]
     standing = {name: _id(name) for name in names}
-    taken = [f"{name} names {standing[name]} already" for name in fixed if standing[name] not in {"", found}]
-    if taken:
-        raise PublishError(
-            faults("the local engine", taken), f"publish a new version, or run `docker image rm {shlex.join(fixed)}`"
-        )
+    for name in names[: 0 if own else len(target.tags)]:
+        if standing[name] not in {"", found}:
+            progress.warn(f"{name} named another image in the local engine, {standing[name]}, and names this one now")
     missing = [name for name, there in standing.items() if there != found]
     engine.tag(found, missing)
-    tags = tuple(reference.parse(name).tag for name in names)
     hint = _hint(manifest, names[0])
     return (Publication(f"engine:{named}", found, image.digest, tags, "created" if missing else "present", hint),)
 
