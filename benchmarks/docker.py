@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from benchmarks import measure
-from tools import engine, state
+from tools import bridge, engine, state
 from tools.state import ToolError
 
 IMAGE = "orders-peer"
@@ -22,27 +22,27 @@ IMAGE = "orders-peer"
 def fresh() -> Iterator[dict[str, str]]:
     """The environment that leads to an engine with no images and no build cache; stopped and removed at the end.
 
-    It has no bridge and leaves the packet filter alone: what is built here uses no network.
+    It has a bridge of its own and leaves the packet filter alone: what is built here uses no network.
     """
     if os.geteuid():
         raise ToolError("only root can start a Docker engine of its own to measure with", "run this as root")
     home = Path(mkdtemp(prefix="bench-", dir=state.folder()))
     try:
-        with _started(home) as host:
+        with bridge.own() as network, _started(home, network) as host:
             yield {"DOCKER_HOST": host, "BUILDX_CONFIG": str(home / "buildx")}
     finally:
         shutil.rmtree(home)
 
 
 @contextmanager
-def _started(home: Path) -> Iterator[str]:
+def _started(home: Path, network: str) -> Iterator[str]:
     socket = home / "sock"
     (home / "daemon.json").write_text(json.dumps({"registry-mirrors": mirrors()}))
     command = [
         state.program("dockerd") or "dockerd",
         *("--data-root", str(home / "data"), "--exec-root", str(home / "run"), "--pidfile", str(home / "pid")),
         *("--config-file", str(home / "daemon.json"), "--host", f"unix://{socket}", "--group", "root"),
-        *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
+        *("--bridge", network, "--iptables=false", "--ip6tables=false"),
     ]
     env = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     with (home / "log").open("wb") as log:
