@@ -109,9 +109,15 @@ def _mounts(where: str, mounts: Any) -> Iterator[str]:
 
 def _ports(where: str, ports: Any) -> Iterator[str]:
     for port in ports if isinstance(ports, list) else []:
-        fixed = port.get("published") if isinstance(port, dict) else ":" in re.sub(r"^\[[^]]*\]|/\w+$", "", str(port))
+        fixed = port.get("published") if isinstance(port, dict) else _host_port(str(port))
         if fixed:
             yield f"{where}.ports: {port!r} takes a port of the host, and two runs would collide; drop it"
+
+
+def _host_port(port: str) -> str:
+    """The host's port in `[address:][host port:]port[/protocol]`; empty leaves the choice to the engine."""
+    parts = re.sub(r"^\[[^]]*\]", "", port).partition("/")[0].split(":")
+    return parts[-2] if len(parts) > 1 else ""
 
 
 def _unset(where: str, environment: Any, secrets: frozenset[str]) -> Iterator[str]:

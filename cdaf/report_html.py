@@ -1,12 +1,11 @@
 """The report as one page that needs nothing else: no script, no font, no image from elsewhere."""
 
 from collections.abc import Iterator
-from html import escape
 from string import Template
 
 from cdaf import assets
 from cdaf.outcome import Check, Lane, PlatformResult, Said, SmokeReport
-from cdaf.report_timeline import render, seconds
+from cdaf.report_timeline import escape, render, seconds
 
 _EMBEDDED = 400  # lines of each log on the page; the files have all of them
 _EXCERPT = 30
@@ -146,7 +145,7 @@ def _line(said: Said, lane: Lane, number: int, prefix: str, told: PlatformResult
     link = f' href="#{_line_id(prefix, lane, number)}"' if number >= first else ""
     return (
         f'<div><a class="at"{link}>{said.at:.3f}</a><span class="who {lane.role}">{escape(lane.title)}</span>'
-        f'<span class="what">{escape(_shown(said.text))}</span></div>'
+        f'<span class="what">{escape(said.text)}</span></div>'
     )
 
 
@@ -177,13 +176,5 @@ def _rows(lane: Lane, lines: tuple[Said, ...], prefix: str) -> Iterator[str]:
     for number, said in enumerate(lines[first:], first):
         yield (
             f'<div id="{_line_id(prefix, lane, number)}"><span class="at">{said.at:.3f}</span>'
-            f'<span class="what">{escape(_shown(said.text))}</span></div>'
+            f'<span class="what">{escape(said.text)}</span></div>'
         )
-
-
-def _shown(text: str) -> str:
-    """A line without what drives a terminal: colours, and other control characters."""
-    import re
-
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    return "".join(each if each == "\t" or each.isprintable() else "·" for each in plain)

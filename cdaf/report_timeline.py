@@ -1,8 +1,9 @@
 """The timeline of a report: a lane for each container, as boxes whose place and width are shares of the time."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
-from html import escape
+from html import escape as _escaped
 
 import msgspec
 
@@ -12,6 +13,15 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _TICKS = 9
 _LABEL_FROM = 5.0  # per cent of the width that a step needs to bear its name
 _UP = {"sidecar", "service"}
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def escape(text: str) -> str:
+    """A text for the page: without what drives a terminal, and no markup of its own."""
+    plain = _COLOURS.sub("", text)
+    return _escaped("".join(each if each in "\t\n" or each.isprintable() else "·" for each in plain))
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -43,7 +53,7 @@ def render(told: PlatformResult, prefix: str) -> str:
     rows.append(f'<div class="track steps">{"".join(_steps(told, by))}</div>')
     for lane in told.lanes:
         checks = [each for each in told.checks if lane.role == "checks" and lane.name.endswith(f"-{each.round}")]
-        rows.append(_label(lane, prefix))
+        rows.append(_label(lane, prefix if told.logs.get(lane.name) else None))
         body = "".join([*_grid(by), *_bars(lane, by, told.seconds), *_checks(checks, by, prefix, told)])
         rows.append(f'<div class="track">{body}{"".join(_marks(lane, by))}{_fault_line(fault, by)}</div>')
     return f'<div class="timeline">{"".join(rows)}</div>{_LEGEND}'
@@ -99,11 +109,12 @@ def _steps(told: PlatformResult, by: Scale) -> Iterator[str]:
         yield _box(f"step {step.verdict}", by, step.start, step.end, title, escape(step.name) if wide else "")
 
 
-def _label(lane: Lane, prefix: str) -> str:
+def _label(lane: Lane, prefix: str | None) -> str:
+    """A lane's title, which leads to its log if it has one."""
     title = escape(lane.title)
     role = "the tested image" if lane.role == "service" else lane.role
-    link = f'<a href="#{prefix}log-{escape(lane.name)}" title="{title}">{title}</a>'
-    return f'<div class="label">{link}<small>{role}</small></div>'
+    link = "" if prefix is None else f' href="#{prefix}log-{escape(lane.name)}"'
+    return f'<div class="label"><a{link} title="{title}">{title}</a><small>{role}</small></div>'
 
 
 def _bars(lane: Lane, by: Scale, end: float) -> Iterator[str]:
