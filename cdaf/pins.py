@@ -1,11 +1,12 @@
 """`cdaf.lock`: what native lockfiles don't pin, as values and as a file."""
 
-import tempfile
+import os
 import tomllib
 from pathlib import Path
 
 import msgspec
 
+from cdaf import atomic
 from cdaf.errors import ProjectError
 
 NAME = "cdaf.lock"
@@ -104,15 +105,8 @@ def encode(pins: Pins) -> bytes:
 
 def write(pins: Pins, file: Path) -> None:
     """Write `cdaf.lock` by a rename, so that it is whole or not there."""
-    with tempfile.NamedTemporaryFile("wb", dir=file.parent, prefix=f".{NAME}-", delete=False) as new:
-        try:
-            new.write(encode(pins))
-            new.close()
-            Path(new.name).chmod(0o644)
-            Path(new.name).replace(file)
-        except BaseException:
-            Path(new.name).unlink(missing_ok=True)
-            raise
+    with atomic.writing(file) as handle:
+        os.write(handle, encode(pins))
 
 
 def base(pins: Pins, wanted: str, platform: str) -> Base:

@@ -52,6 +52,16 @@ def mirror(engine: Engine) -> str:
     return machine.environment().get("CDAF_TOOLS_MIRROR", "docker.io")
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine, worker_id: str) -> Path:
+    """A folder that all workers of a run share."""
+    del engine
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 RegistryFactory = Callable[..., serve.Registry]
 IndexFactory = Callable[..., serve.PackageIndex]
 
