@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from cdaf import __version__
+from cdaf import __version__, transfers
 from cdaf.errors import CdafError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def send(
         except CdafError as error:
             if not error.transient or attempt >= _worthwhile(error, attempts):
                 raise
-            time.sleep(pause(attempt))
+            transfers.wait(pause(attempt))
             continue
         if response.status not in _RETRIED:
             return response
@@ -83,7 +83,7 @@ def send(
         if attempt == attempts or wait > _LONGEST_WAIT:
             raise _gave_up(response, attempt)
         close(response)
-        time.sleep(wait)
+        transfers.wait(wait)
     raise AssertionError("attempts is at least one")
 
 
@@ -92,7 +92,9 @@ def stream(response: Response) -> Iterator[bytes]:
     import urllib3
 
     try:
-        yield from response.raw.stream(_BLOCK, decode_content=False)
+        for chunk in response.raw.stream(_BLOCK, decode_content=False):
+            transfers.check()
+            yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _lost(response.url, error) from error
     finally:

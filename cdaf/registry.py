@@ -5,15 +5,13 @@ Whatever is named by digest is kept in the store, kind `blobs`, and asked for on
 
 import functools
 import hashlib
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import msgspec
 
-from cdaf import http, oci, oci_parse, progress, registry_http, store
+from cdaf import http, oci, oci_parse, progress, registry_http, store, transfers
 from cdaf.errors import CdafError, ResolveError, faults
 from cdaf.oci import Descriptor, Image
 from cdaf.reference import Reference, at, parse, tagged
@@ -70,7 +68,7 @@ def blob(reference: Reference, descriptor: Descriptor) -> Path:
 
 def blobs(reference: Reference, descriptors: Sequence[Descriptor]) -> tuple[Path, ...]:
     """Several blobs, some at a time."""
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with transfers.workers(WORKERS) as pool:
         return tuple(pool.map(functools.partial(blob, reference), descriptors))
 
 
@@ -126,7 +124,7 @@ def _blob(where: Repository, descriptor: Descriptor, moved: Callable[[int], None
             except CdafError as error:
                 if not error.transient or attempt == http.ATTEMPTS:
                     raise
-                time.sleep(http.pause(attempt))
+                transfers.wait(http.pause(attempt))
         file.flush()
         with temporary.open("rb") as written:
             found = hashlib.file_digest(written, "sha256").hexdigest()

@@ -3,12 +3,11 @@
 A blob that is there is not sent; one that another repository of the same registry has is mounted.
 """
 
-import time
 from collections.abc import Callable
 from typing import IO
 from urllib.parse import quote, urlencode, urljoin
 
-from cdaf import http, oci, progress, registry, registry_http
+from cdaf import http, oci, progress, registry, registry_http, transfers
 from cdaf.errors import CdafError
 from cdaf.oci import Descriptor
 from cdaf.registry_http import Repository, refusal, request
@@ -23,6 +22,7 @@ class _Counted:
         self._file, self._moved, self._sent = file, moved, 0
 
     def read(self, size: int = -1) -> bytes:
+        transfers.check()
         chunk = self._file.read(size)
         self._sent += len(chunk)
         self._moved(len(chunk))
@@ -60,7 +60,7 @@ def upload(
         except CdafError as error:
             if not error.transient or attempt == http.ATTEMPTS:
                 raise
-            time.sleep(http.pause(attempt))
+            transfers.wait(http.pause(attempt))
     raise AssertionError("the loop returns or raises")
 
 

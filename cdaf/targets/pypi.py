@@ -6,12 +6,11 @@ before and after, and only its word on the file's SHA-256 counts.
 
 import re
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cdaf import bundle, credentials, http, process, versions
+from cdaf import bundle, credentials, http, process, transfers, versions
 from cdaf.credentials import Credentials
 from cdaf.errors import CdafError, PublishError
 from cdaf.manifest import Dependency, Manifest
@@ -63,7 +62,7 @@ def _read_back(index: Index, project: str, name: str, refused: CdafError | None)
         if found:
             return found
         if not refused:
-            time.sleep(http.pause(attempt))
+            transfers.wait(http.pause(attempt))
     if refused:
         raise refused
     asked = ", ".join(http.clean(url) for url in index.simple)

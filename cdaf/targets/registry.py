@@ -2,10 +2,9 @@
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
-from cdaf import oci, reference, registry, registry_http, registry_upload
+from cdaf import oci, reference, registry, registry_http, registry_upload, transfers
 from cdaf.errors import PublishError, ResolveError, faults
 from cdaf.manifest import Manifest
 from cdaf.oci import Descriptor, Image, Layer
@@ -75,14 +74,9 @@ def _send(where: Repository, named: reference.Reference, images: tuple[Image, ..
         jobs[config.digest] = functools.partial(_send_config, where, config, image.config)
         for layer in image.layers:
             jobs.setdefault(layer.digest, functools.partial(_send_layer, where, named, image, layer))
-    with ThreadPoolExecutor(registry.WORKERS) as pool:
-        running = [pool.submit(job) for job in jobs.values()]
-        try:
-            for each in running:
-                each.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with transfers.workers(registry.WORKERS) as pool:
+        for running in [pool.submit(job) for job in jobs.values()]:
+            running.result()
     for image in images if len(images) > 1 else ():
         registry_upload.put_manifest(where, image.manifest, oci.MANIFEST)
 

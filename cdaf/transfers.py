@@ -1,0 +1,38 @@
+"""Threads for transfers, which Ctrl-C ends at their next piece instead of their last."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from cdaf.errors import CdafError
+
+_stopping = threading.Event()
+
+
+@contextmanager
+def workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; on an error in its block what waits is not begun, on Ctrl-C what runs ends too."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            _stopping.set()
+            pool.shutdown(cancel_futures=True)
+            _stopping.clear()
+            raise
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def check() -> None:
+    """Raise CdafError when the user has pressed Ctrl-C; called between pieces."""
+    if _stopping.is_set():
+        raise CdafError("interrupted")
+
+
+def wait(seconds: float) -> None:
+    """Sleep, or raise as `check` does."""
+    _stopping.wait(seconds)
+    check()
