@@ -1,11 +1,10 @@
 """Writing `cdaf.lock`: bases with their facts, sidecars by digest, build requirements by hash."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from cdaf import facts, languages, pins, progress, stack
+from cdaf import facts, languages, pins, progress, stack, transfers
 from cdaf.errors import ProjectError, faults
 from cdaf.pins import Base, Pins, Sidecar
 from cdaf.project import Project
@@ -56,7 +55,7 @@ def make(project: Project, old: Pins | None, *, upgrade: bool = False) -> Pins:
     def sidecar(reference: str) -> Sidecar:
         return sidecars.get(reference) or facts.sidecar(reference)
 
-    with ThreadPoolExecutor(4) as pool:
+    with transfers.workers(4) as pool:
         found = tuple(pool.map(base, _bases(project)))
         beside = tuple(pool.map(sidecar, _sidecars(project)))
     image = base_of(project)
