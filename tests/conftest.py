@@ -25,7 +25,8 @@ Server = TypeVar("Server")
 USED: set[str] = set()
 BEFORE = pytest.StashKey[AbstractSet[str]]()
 RUN_LABEL = "io.cdaf.run"
-KINDS = {"container": ["ps", "-aq"], "network": ["network", "ls", "-q"], "volume": ["volume", "ls", "-q"]}
+KINDS = {"container": ["ps", "-a"], "network": ["network", "ls"], "volume": ["volume", "ls"]}
+OWNER_LABEL = "io.cdaf.owner"  # ends in the process id of the run and when that started
 
 
 @pytest.fixture(scope="session")
@@ -166,10 +167,31 @@ def _controls(session: pytest.Session) -> bool:
 
 
 def _labelled() -> frozenset[str]:
-    """Everything in a running engine that bears cdaf's label; empty without an engine."""
+    """Everything in a running engine that bears cdaf's label; empty without an engine.
+
+    What a living process that is none of ours has made is its own affair: several may use one engine.
+    """
     env = os.environ | machine.environment()
     found: set[str] = set()
     for kind, command in KINDS.items():
-        said = state.answers(["docker", *command, "--filter", f"label={RUN_LABEL}"], env)
-        found |= {f"{kind} {name}" for name in (said or "").split()}
+        name = "{{.Name}}" if kind == "volume" else "{{.ID}}"
+        shown = ["--filter", f"label={RUN_LABEL}", "--format", f'{name} {{{{.Label "{OWNER_LABEL}"}}}}']
+        for line in (state.answers(["docker", *command, *shown], env) or "").splitlines():
+            named, _, owner = line.partition(" ")
+            if not _of_another(owner):
+                found.add(f"{kind} {named}")
     return frozenset(found)
+
+
+def _of_another(owner: str) -> bool:
+    """Whether an owner is alive, and not this process or one that it started."""
+    pid = owner.split("/")[-2] if owner.count("/") > 1 else ""
+    alive = False
+    while pid.isdecimal() and int(pid) > 1:
+        if int(pid) == os.getpid():
+            return False
+        try:
+            pid, alive = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1], True
+        except OSError:
+            return False
+    return bool(pid) and alive
