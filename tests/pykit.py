@@ -59,6 +59,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         for n, d in files.items():
             out.writestr(n, d)  # with the present time: what comes after has to see to that
     return filename
+
+build_editable = build_wheel
 '''
 
 

@@ -44,7 +44,7 @@ def test_every_scheme_has_its_place(tmp_path: Path) -> None:
         "bin/tool",
         "bin/shell",
         "share/man/x.1",
-        "include/site/python3.13/my_pkg/x.h",
+        "include/site/python3.13/my-pkg/x.h",
         f"{SITE}/my_pkg-1.0.dist-info/METADATA",
         f"{SITE}/my_pkg-1.0.dist-info/INSTALLER",
         f"{SITE}/my_pkg-1.0.dist-info/RECORD",

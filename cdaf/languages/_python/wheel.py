@@ -181,8 +181,10 @@ def _headers(data: bytes) -> dict[str, list[str]]:
 
 def _rewrites(info: str, python: str) -> tuple[Rewrite, ...]:
     """Where the schemes of the `.data` folder go."""
+    from packaging.utils import canonicalize_name
+
     data = info.removesuffix(".dist-info") + ".data"
-    name = data.rpartition("-")[0]
+    name = canonicalize_name(data.rpartition("-")[0])
     site = f"{VENV}/{site_packages(python)}"
     return (
         Rewrite(f"{data}/purelib", site),
