@@ -3,18 +3,12 @@
 import os
 import select
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from cdaf import progress, redact
 from cdaf.errors import CdafError, exit_code
-
-LONG = 10.0  # seconds until a pipe is told that a step is still going on
-LARGE = 50_000_000  # bytes from which a transfer has a line of its own in a pipe
 
 _as_json = False
 
@@ -36,7 +30,7 @@ def begin(*, as_json: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    progress.use(_Deferred(_live if lively(sys.stderr, os.environ) else lambda: Plain(sys.stderr)))
+    progress.use(_Deferred(_live if lively(sys.stderr, os.environ) else _plain))
 
 
 def abandoned() -> bool:
@@ -112,74 +106,6 @@ def size(count: float) -> str:
     return f"{count:.2f} GB"
 
 
-class Plain:
-    """Progress for a pipe: a line for each step that ended, with its time and what it moved."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._moved: list[tuple[int, int]] = []  # per open step: transfers, bytes
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time one stage; a long one is announced while it runs."""
-        began = time.monotonic()
-        waiting = threading.Timer(LONG, self._line, [f"{name}: still going on"])
-        waiting.daemon = True
-        waiting.start()
-        with self._lock:
-            self._moved.append((0, 0))
-        try:
-            yield
-        except BaseException:
-            self._line(f"{name} failed after {time.monotonic() - began:.2f} s", self._close())
-            raise
-        else:
-            self._line(f"{name} {time.monotonic() - began:.2f} s", self._close())
-        finally:
-            waiting.cancel()
-
-    @contextmanager
-    def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
-        """Count what moves towards the step's line; a large transfer has its own."""
-        began, moved = time.monotonic(), 0
-
-        def count(amount: int) -> None:
-            nonlocal moved
-            moved += amount
-
-        yield count
-        with self._lock:
-            if self._moved:
-                transfers, total_moved = self._moved[-1]
-                self._moved[-1] = (transfers + 1, total_moved + moved)
-        if moved >= LARGE:
-            self._line(f"{label} {rate(moved, time.monotonic() - began)}")
-
-    def note(self, text: str) -> None:
-        """A line on its own."""
-        self._line(text)
-
-    def warn(self, text: str) -> None:
-        """A line that begins with the word."""
-        self._line(f"warning: {text}")
-
-    def _close(self) -> str:
-        with self._lock:
-            transfers, moved = self._moved.pop()
-        return f" ({transfers} transfer{'' if transfers == 1 else 's'}, {size(moved)})" if transfers else ""
-
-    def _line(self, text: str, more: str = "") -> None:
-        with self._lock:
-            self._stream.write(_shown(text) + more + "\n")
-            self._stream.flush()
-
-
-def rate(count: int, seconds: float) -> str:
-    """Bytes, time and their ratio."""
-    return f"{size(count)} in {seconds:.1f} s ({size(count / max(seconds, 0.001))}/s)"
-
-
 class _Deferred:
     """The sink that is made when something is first said: most commands never say anything."""
 
@@ -191,6 +117,12 @@ class _Deferred:
         if self._made is None:
             self._made = self._make()
         return getattr(self._made, name)
+
+
+def _plain() -> progress.Sink:
+    from cdaf.plain import Plain
+
+    return Plain(sys.stderr, _shown)
 
 
 def _live() -> progress.Sink:

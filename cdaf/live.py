@@ -1,7 +1,6 @@
 """Progress on a terminal: the step that runs, its transfers with bytes and rates, and a line for each step done."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -20,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Column
 from rich.text import Text
+
+from cdaf.plain import Nesting, Open
 
 
 class _Of(ProgressColumn):
@@ -44,20 +45,24 @@ class Live:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._clean = clean
         self._lock = threading.Lock()
+        self._nesting = Nesting()
         self._open = 0
         self._display: Progress | None = None
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Show one stage while it runs."""
-        began = time.monotonic()
-        with self._shown(name, None, "step"):
-            try:
+        step = self._nesting.begin(name)
+        try:
+            with self._shown(step.line, None, "step"):
                 yield
-            except BaseException:
-                self._done("✗", "red", name, began)
-                raise
-            self._done("✓", "green", name, began)
+        except BaseException:
+            self._done("✗", "red", step)
+            raise
+        else:
+            self._done("✓", "green", step)
+        finally:
+            self._nesting.end(step)
 
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -92,9 +97,9 @@ class Live:
                     display.stop()
                     self._display = None
 
-    def _done(self, mark: str, colour: str, name: str, began: float) -> None:
-        seconds = f" {time.monotonic() - began:.2f} s"
-        self._console.print(Text.assemble((mark, colour), f" {self._clean(name)}", (seconds, "dim")))
+    def _done(self, mark: str, colour: str, step: Open) -> None:
+        name, seconds = self._clean(step.name), f" {step.seconds}"
+        self._console.print(Text.assemble("  " * step.depth, (mark, colour), f" {name}", (seconds, "dim")))
 
     def _make(self) -> Progress:
         return Progress(

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from cdaf import console, progress
+from cdaf import console, plain, progress
 from cdaf.errors import CdafError, ResolveError
 from cdaf.live import Live
+from cdaf.plain import Plain
 
 
 class Terminal(io.StringIO):
@@ -25,7 +26,7 @@ class Terminal(io.StringIO):
 
 def shown(work: Callable[[progress.Sink], None]) -> str:
     stream = io.StringIO()
-    work(console.Plain(stream))
+    work(Plain(stream, console.plain))
     return stream.getvalue()
 
 
@@ -47,17 +48,33 @@ def test_transfers_count_towards_their_step() -> None:
     assert re.fullmatch(r"collect \d+\.\d\d s \(2 transfers, 2\.0 MB\)\n", shown(work))
 
 
+def test_steps_within_steps_are_indented() -> None:
+    def work(sink: progress.Sink) -> None:
+        def build() -> None:
+            with sink.step("building a"):
+                pass
+
+        with sink.step("collect"):
+            with sink.step("reading"):
+                pass
+            thread = threading.Thread(target=build)
+            thread.start()
+            thread.join()
+
+    assert re.fullmatch(r"  reading \S+ s\n  building a \S+ s\ncollect \S+ s\n", shown(work))
+
+
 def test_a_large_transfer_has_its_own_line() -> None:
     def work(sink: progress.Sink) -> None:
-        with sink.step("collect"), sink.transfer("big.whl", console.LARGE) as moved:
-            moved(console.LARGE)
+        with sink.step("collect"), sink.transfer("big.whl", plain.LARGE) as moved:
+            moved(plain.LARGE)
 
     assert shown(work).startswith("big.whl 50.0 MB in 0.")
 
 
 def test_transfers_from_many_threads_add_up() -> None:
     stream = io.StringIO()
-    sink = console.Plain(stream)
+    sink = Plain(stream, console.plain)
 
     def one() -> None:
         with sink.transfer("x", 10) as moved:
@@ -75,15 +92,15 @@ def test_transfers_from_many_threads_add_up() -> None:
 
 def test_a_failed_step_says_so() -> None:
     stream = io.StringIO()
-    with pytest.raises(ResolveError), console.Plain(stream).step("resolve"):
+    with pytest.raises(ResolveError), Plain(stream, console.plain).step("resolve"):
         raise ResolveError("no")
     assert stream.getvalue().startswith("resolve failed after ")
 
 
 def test_a_long_step_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "LONG", 0.01)
+    monkeypatch.setattr(plain, "LONG", 0.01)
     stream = io.StringIO()
-    with console.Plain(stream).step("smoke"):
+    with Plain(stream, console.plain).step("smoke"):
         while not stream.getvalue():
             pass
     assert stream.getvalue().startswith("smoke: still going on\n")
@@ -183,7 +200,7 @@ def test_a_pseudo_terminal_gets_the_live_display(tmp_path: Path) -> None:
     import sys
 
     program = (
-        "import sys; from cdaf import console, progress; console.begin(as_json=False)\n"
+        "import sys; from cdaf import console, plain, progress; console.begin(as_json=False)\n"
         "with progress.step('resolve'):\n    progress.note('hello')"
     )
     seen: list[bytes] = []

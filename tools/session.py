@@ -63,7 +63,7 @@ class Screen:
 
     def seen(self) -> list[str]:
         """The lines, the empty ones at the end left out."""
-        return "\n".join(self.lines).rstrip().split("\n")
+        return "\n".join(self.lines).rstrip().splitlines()
 
 
 def record(command: str, folder: Path) -> list[str]:
@@ -96,6 +96,7 @@ def draw(lines: list[str]) -> str:
     for line in lines:
         console.print(Text.from_ansi(line), soft_wrap=False, overflow="fold")
     plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    plain = re.sub(r"\s*<!--.*?-->", "", plain)
     plain = plain.replace("Fira Code", "ui-monospace, SFMono-Regular, Menlo, DejaVu Sans Mono")
     return console.export_svg(title="orders", theme=MONOKAI, code_format=plain, unique_id="session")
 
