@@ -1,18 +1,16 @@
-"""OCI image values and their bytes: descriptors, manifests, indexes, layouts, and the tar that every engine loads.
+"""OCI image values and their bytes: descriptors, manifests, indexes, and the tar that every engine loads.
 
 Rules are those of the OCI image-spec 1.1 (manifest.md, image-index.md, image-layout.md, annotations.md).
 """
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from cdaf.errors import ImageError, PublishError
+from cdaf.errors import ImageError
 from cdaf.plan import BasePin
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -37,7 +35,7 @@ _CANONICAL = {
     DOCKER_LAYER: LAYER,
     DOCKER_LAYER_GZIP: LAYER_GZIP,
 }
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+LAYOUT_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 _CHUNK = 1 << 20
 
 
@@ -121,7 +119,7 @@ def manifest_bytes(config: Descriptor, layers: Sequence[Layer]) -> bytes:
 
 def index_bytes(images: Sequence[Image]) -> tuple[bytes, str]:
     """An image index over platforms, in the order given, and its digest."""
-    entries = [_object(_descriptor(image)) for image in images]
+    entries = [_object(described(image)) for image in images]
     data = msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
     return data, digest_of(data)
 
@@ -132,30 +130,6 @@ def published(images: Sequence[Image]) -> tuple[bytes, str, str]:
         return images[0].manifest, MANIFEST, images[0].digest
     data, digest = index_bytes(images)
     return data, INDEX, digest
-
-
-def layout_tags(folder: Path) -> dict[str, str]:
-    """The digests that a layout's tags name; empty without a layout. Raises PublishError for any other content."""
-    return {_name(entry): str(entry.get("digest")) for entry in _existing(folder) or () if _name(entry)}
-
-
-def write_layout(folder: Path, images: Sequence[Image], tags: Sequence[str] = ()) -> Literal["created", "present"]:
-    """Write images as an OCI layout; an existing layout is added to, and its other entries stay.
-
-    Files are copies: a cache that shares its files with a folder of the user's would change with it. Raises ImageError
-    when a base layer is not in the cache, PublishError when the folder is something else.
-    """
-    data, media_type, digest = published(images)
-    old = _existing(folder)
-    names = tags or ("",)
-    root = Descriptor(media_type, digest, len(data), images[0].platform if len(images) == 1 else None)
-    new = [_named(root, name) for name in names]
-    kept = [entry for entry in old or () if _name(entry) not in tags and entry not in new]
-    if old is not None and all(entry in old for entry in new) and _complete(folder, images, digest):
-        return "present"
-    index = msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": [*kept, *new]})
-    _fill(folder, images, {digest: data}, index)
-    return "created"
 
 
 def archive(image: Image, tags: Sequence[str] = (), omit: frozenset[str] = frozenset()) -> Iterator[bytes]:
@@ -174,21 +148,21 @@ def archive(image: Image, tags: Sequence[str] = (), omit: frozenset[str] = froze
     def small(name: str, data: bytes) -> bytes:
         return header(name, len(data)) + data + bytes(-len(data) % 512)
 
-    entries = [_named(_descriptor(image), tag.rpartition(":")[2], tag) for tag in tags] or [_object(_descriptor(image))]
+    entries = [named(described(image), tag.rpartition(":")[2], tag) for tag in tags] or [_object(described(image))]
     docker = {
-        "Config": _blob_name(image.config_digest),
+        "Config": blob_name(image.config_digest),
         "RepoTags": [_familiar(tag) for tag in tags],
-        "Layers": [_blob_name(layer.digest) for layer in image.layers],
+        "Layers": [blob_name(layer.digest) for layer in image.layers],
     }
     yield header("blobs", 0, tarfile.DIRTYPE) + header("blobs/sha256", 0, tarfile.DIRTYPE)
     yield small("index.json", msgspec.json.encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}))
     yield small("manifest.json", msgspec.json.encode([docker]))
-    yield small("oci-layout", _LAYOUT)
-    yield small(_blob_name(image.digest), image.manifest)
-    yield small(_blob_name(image.config_digest), image.config)
+    yield small("oci-layout", LAYOUT_FILE)
+    yield small(blob_name(image.digest), image.manifest)
+    yield small(blob_name(image.config_digest), image.config)
     for layer in _distinct(image.layers):
         if layer.diff_id not in omit:
-            yield header(_blob_name(layer.digest), layer.size)
+            yield header(blob_name(layer.digest), layer.size)
             yield from _content(layer)
             yield bytes(-layer.size % 512)
     yield bytes(1024)
@@ -197,6 +171,31 @@ def archive(image: Image, tags: Sequence[str] = (), omit: frozenset[str] = froze
 def blobs(images: Sequence[Image]) -> tuple[Layer, ...]:
     """The layers of several images, each blob once."""
     return _distinct([layer for image in images for layer in image.layers])
+
+
+def described(image: Image) -> Descriptor:
+    """An image's entry in an index."""
+    return Descriptor(MANIFEST, image.digest, len(image.manifest), image.platform)
+
+
+def named(descriptor: Descriptor, name: str, full: str = "") -> dict[str, Any]:
+    """An entry of a layout's `index.json` under a name; `full` is the whole reference, by which containerd goes."""
+    notes = {key: value for key, value in ((REF_NAME, name), (CONTAINERD_NAME, full)) if value}
+    return _object(msgspec.structs.replace(descriptor, annotations=notes))
+
+
+def blob_name(digest: str) -> str:
+    """Where a blob lies in a layout."""
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
+def path_of(layer: Layer) -> Path:
+    """A layer's blob in the cache. Raises ImageError when it is not there."""
+    if layer.path is None:
+        raise ImageError(
+            f"layer {layer.digest} of the base is not in the cache", "fetch the base first: its registry must answer"
+        )
+    return layer.path
 
 
 def _object(descriptor: Descriptor) -> dict[str, Any]:
@@ -212,103 +211,19 @@ def _object(descriptor: Descriptor) -> dict[str, Any]:
     return found
 
 
-def _descriptor(image: Image) -> Descriptor:
-    return Descriptor(MANIFEST, image.digest, len(image.manifest), image.platform)
-
-
-def _named(descriptor: Descriptor, name: str, full: str = "") -> dict[str, Any]:
-    notes = {key: value for key, value in ((REF_NAME, name), (CONTAINERD_NAME, full)) if value}
-    return _object(msgspec.structs.replace(descriptor, annotations=notes))
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    return str((entry.get("annotations") or {}).get(REF_NAME, ""))
-
-
 def _familiar(tag: str) -> str:
     return tag.removeprefix("docker.io/").removeprefix("library/")
-
-
-def _blob_name(digest: str) -> str:
-    return "blobs/" + digest.replace(":", "/", 1)
 
 
 def _distinct(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple({layer.digest: layer for layer in layers}.values())
 
 
-def _path(layer: Layer) -> Path:
-    if layer.path is None:
-        raise ImageError(
-            f"layer {layer.digest} of the base is not in the cache", "fetch the base first: its registry must answer"
-        )
-    return layer.path
-
-
 def _content(layer: Layer) -> Iterator[bytes]:
     left = layer.size
-    with _path(layer).open("rb") as file:
+    with path_of(layer).open("rb") as file:
         while chunk := file.read(_CHUNK):
             left -= len(chunk)
             yield chunk
     if left:
         raise ImageError(f"the cache's copy of layer {layer.digest} is damaged", "run the command again")
-
-
-def _existing(folder: Path) -> list[dict[str, Any]] | None:
-    """The entries of a layout, None when there is none. Raises PublishError for any other content."""
-    try:
-        if not any(folder.iterdir()):
-            return None
-        layout = msgspec.json.decode((folder / "oci-layout").read_bytes())
-        index = msgspec.json.decode((folder / "index.json").read_bytes())
-        if layout.get("imageLayoutVersion") == "1.0.0" and isinstance(index["manifests"], list):
-            return list(index["manifests"])
-    except FileNotFoundError:
-        if not folder.exists():
-            return None
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, NotADirectoryError):
-        pass
-    raise PublishError(f"{folder} is there and is not an OCI layout 1.0.0", "name another folder, or remove it")
-
-
-def _complete(folder: Path, images: Sequence[Image], root: str) -> bool:
-    wanted = {root: None} | {layer.digest: layer.size for layer in blobs(images)}
-    wanted |= {image.digest: len(image.manifest) for image in images}
-    wanted |= {image.config_digest: len(image.config) for image in images}
-    return all(_is(folder / _blob_name(digest), size) for digest, size in wanted.items())
-
-
-def _is(path: Path, size: int | None) -> bool:
-    return path.is_file() and (size is None or path.stat().st_size == size)
-
-
-def _fill(folder: Path, images: Sequence[Image], roots: Mapping[str, bytes], index: bytes) -> None:
-    """Write all files into a sibling first and then move them, `index.json` last: it names only what is there.
-
-    A new layout appears by one rename.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        new = Path(scratch) / "layout"
-        (new / "blobs" / "sha256").mkdir(parents=True)
-        small = {**roots, **{each.digest: each.manifest for each in images}}
-        small |= {each.config_digest: each.config for each in images}
-        for digest, data in small.items():
-            (new / _blob_name(digest)).write_bytes(data)
-        for layer in blobs(images):
-            if not _is(folder / _blob_name(layer.digest), layer.size):
-                shutil.copyfile(_path(layer), new / _blob_name(layer.digest))
-        (new / "oci-layout").write_bytes(_LAYOUT)
-        (new / "index.json").write_bytes(index)
-        _move(new, folder)
-
-
-def _move(new: Path, folder: Path) -> None:
-    if not folder.exists() or not any(folder.iterdir()):
-        new.replace(folder)
-        return
-    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-    for blob in (new / "blobs" / "sha256").iterdir():
-        blob.replace(folder / "blobs" / "sha256" / blob.name)
-    (new / "index.json").replace(folder / "index.json")

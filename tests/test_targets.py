@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from cdaf import bundle, http, oci, progress, registry_auth, settings, targets
+from cdaf import bundle, http, layout, oci, progress, registry_auth, settings, targets
 from cdaf import manifest as manifests
 from cdaf.errors import CdafError, PublishError, UsageError, exit_code
 from cdaf.manifest import Dependency, Manifest
@@ -170,7 +170,7 @@ def test_a_layout_by_default_beside_the_bundle(tmp_path: Path) -> None:
     assert found == Publication(
         f"layout:{folder}", f"{folder}@{digest}", digest, ("sha-1a2b3c4d5e6f", "1.4.0", "latest", "1.4"), "created"
     )
-    assert oci.layout_tags(folder)["1.4.0"] == digest
+    assert layout.tags(folder)["1.4.0"] == digest
     assert targets.publish(target("layout", ""), made)[0].state == "present"
 
 
@@ -181,7 +181,7 @@ def test_a_tag_in_a_layout_stays_and_a_moving_one_moves(tmp_path: Path) -> None:
     assert all(f"tag {tag} names" in caught.value.message for tag in ("sha-1a2b3c4d5e6f", "1.4.0"))
     second = images.simple("2")
     targets.publish(Target("layout", "out", ("1.5.0",), ("latest",)), release(tmp_path / "dist", second))
-    assert oci.layout_tags(tmp_path / "out")["latest"] == second.digest
+    assert layout.tags(tmp_path / "out")["latest"] == second.digest
 
 
 # registry

@@ -18,13 +18,14 @@ def command(file: Path, platforms: tuple[str, ...], layout: Path | None) -> None
     With one platform that is its manifest's, with several their index's. Nothing is run, no engine is needed.
     """
     from cdaf import building, bundle, oci, registry
+    from cdaf import layout as layouts
 
     opened = bundle.open(file)
     with progress.step("image"):
         images = building.images(opened, platforms)
     if layout is not None:
         with progress.step("layout"):
-            oci.write_layout(layout, [registry.complete(each) for each in images])
+            layouts.write(layout, [registry.complete(each) for each in images])
     digest = oci.published(images)[2]
     told = {each.platform: {"digest": each.digest, "config": each.config_digest} for each in images}
     console.answer({"digest": digest, "platforms": told}, [digest])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cdaf import layout as layouts
 from cdaf import oci, registry
 from cdaf.errors import PublishError, faults
 from cdaf.manifest import Manifest
@@ -17,11 +18,11 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     """Write the layout, or add to it. Raises PublishError when a tag there names something else."""
     folder = Path(target.where) if target.where else release.bundle.path.with_suffix(".oci")
     _, _, digest = oci.published(release.images)
-    named = oci.layout_tags(folder)
+    named = layouts.tags(folder)
     taken = [f"tag {tag} names {named[tag]} already" for tag in target.tags if named.get(tag, digest) != digest]
     if taken:
         raise PublishError(faults(str(folder), taken), "publish a new version, or another folder")
     images = tuple(registry.complete(image) for image in release.images)
-    state = oci.write_layout(folder, images, (*target.tags, *target.moving))
+    state = layouts.write(folder, images, (*target.tags, *target.moving))
     name = f"layout:{folder}"
     return (Publication(name, f"{folder}@{digest}", digest, (*target.tags, *target.moving), state),)
