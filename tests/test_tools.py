@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import apt, push, pythons, registry, rootfs, serve, standins, state, tasks, uv
+from tools import apt, machine, push, pythons, registry, rootfs, serve, standins, state, tasks, uv
 from tools import engine as docker
 
 RegistryFactory = Callable[..., serve.Registry]
@@ -327,6 +327,17 @@ def test_the_environment_is_for_a_shell() -> None:
     done = subprocess.run(["sh", "-ec", script], cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) >= 3
+
+
+@pytest.mark.docker
+def test_the_machines_own_engine_is_used_as_it_is(engine: docker.Engine, home: Path) -> None:
+    """An engine that the environment names, seen with a state folder that has started none."""
+    state.write(registry.MIRROR, {"port": 1})
+    found = machine.up()
+    assert found == docker.Engine(os.environ.get("DOCKER_HOST", ""), found.client, own=False)
+    assert machine.up() == found
+    assert not {place.name for place in home.iterdir()} - {"mirror.json", "public.json", "up.lock"}
+    assert "DOCKER_HOST" not in machine.environment()
 
 
 @pytest.mark.docker

@@ -38,20 +38,33 @@ def environment(engine: Engine) -> dict[str, str]:
 
 
 def find() -> Engine | None:
-    """The machine's own engine, if one answers that is new enough; nothing is started or changed."""
-    for client in _clients():
-        if answers(client, dict(os.environ)):
+    """The machine's own engine, if one answers; nothing is started or changed.
+
+    One that is too old is an error: a second engine beside it would take its bridge and its packet filter.
+    """
+    clients = _clients()
+    for client in clients:
+        if answers(client, os.environ):
             return Engine(os.environ.get("DOCKER_HOST", ""), client, own=False)
+    if any(_server(client, os.environ) for client in clients):
+        raise ToolError(
+            "a Docker engine answers, but not with buildx >= 0.13 and compose v2",
+            "install those two for it, or stop it: then an engine of our own is started",
+        )
     return None
 
 
 def answers(client: str, env: Mapping[str, str]) -> bool:
     """Whether an engine answers this client, and buildx and compose are there and new enough."""
     return (
-        state.answers([client, "version", "--format", "{{.Server.Version}}"], env) is not None
+        _server(client, env)
         and _at_least([client, "buildx", "version"], env, BUILDX)
         and _at_least([client, "compose", "version", "--short"], env, COMPOSE)
     )
+
+
+def _server(client: str, env: Mapping[str, str]) -> bool:
+    return bool(state.answers([client, "version", "--format", "{{.Server.Version}}"], env))
 
 
 def _at_least(command: list[str], env: Mapping[str, str], wanted: tuple[int, ...]) -> bool:

@@ -35,34 +35,43 @@ def _cold() -> engine.Engine:
         return _theirs(own)
     port = registry.start()
     made = engine.start(f"http://127.0.0.1:{port}")
-    state.write("public", {"answers": True}) if public(made) else state.forget("public")
-    if not state.read("public"):
+    if not public(made):
         standins.make(port, standins.missing(port))
     return made
 
 
 def _theirs(found: engine.Engine) -> engine.Engine:
     """The machine's own engine is used as it is: what it can't pull can't be given to it without changing it."""
-    if public(found):
-        state.write("public", {"answers": True})
+    mirrors = state.answers([found.client, "info", "--format", '{{join .RegistryConfig.Mirrors " "}}']) or ""
+    known = [mirror.rstrip("/") for mirror in mirrors.split()]
+    if f"http://127.0.0.1:{registry.port()}" not in known and public(found):
         return found
     port = registry.start()
-    mirror = f"http://127.0.0.1:{port}"
-    mirrors = state.answers([found.client, "info", "--format", '{{join .RegistryConfig.Mirrors " "}}']) or ""
-    if mirror not in [known.rstrip("/") for known in mirrors.split()]:
+    standins.make(port, standins.missing(port))
+    if f"http://127.0.0.1:{port}" not in known:
         raise ToolError(
             f"the Docker engine here can't pull {PROBE} from a public registry, and is not ours to configure",
-            f'add "registry-mirrors": ["{mirror}"] to its daemon.json (stand-ins are served there), or stop it: '
-            "then an engine of our own is started",
+            f'add "registry-mirrors": ["http://127.0.0.1:{port}"] to its daemon.json (stand-ins are served there), or '
+            "stop it: then an engine of our own is started",
         )
-    standins.make(port, standins.missing(port))
     return found
 
 
 def public(found: engine.Engine) -> bool:
-    """Whether public images can be had: asked by the engine's client, so that its proxies and logins count."""
+    """Whether public images can be had; yes once is yes for good.
+
+    The machine's own engine is asked to pull, for only it knows its mirrors; ours is not, it would ask our registry.
+    """
+    if state.read("public").get("engine") == found.host:
+        return True
     env = os.environ | engine.environment(found)
-    return state.answers([found.client, "manifest", "inspect", f"docker.io/library/{PROBE}"], env, 20) is not None
+    ours = [found.client, "manifest", "inspect", f"docker.io/library/{PROBE}"]
+    theirs = [found.client, "pull", "--quiet", PROBE]
+    if state.answers(ours if found.own else theirs, env, 20 if found.own else 180) is None:
+        state.forget("public")
+        return False
+    state.write("public", {"engine": found.host})
+    return True
 
 
 def images(names: list[str]) -> None:

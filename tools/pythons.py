@@ -55,7 +55,7 @@ def stand_in(version: str) -> standins.StandIn:
     return standins.StandIn(
         "cdaf-test/python",
         version,
-        (package, "ca-certificates"),
+        (package, "ca-certificates", "git"),
         package,
         {"Cmd": ["python3"], "Env": [standins.PATH, "LANG=C.UTF-8"]},
         {f"usr/local/bin/{name}": f"../../bin/{package}" for name in names},

@@ -64,10 +64,14 @@ def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> int:
         connection.close()
 
 
+def port() -> int:
+    """The port that the mirror has, or had when it last ran, or would like."""
+    return int(state.read(MIRROR).get("port") or PORT)
+
+
 def running() -> int | None:
     """The port of the mirror, if it runs and answers."""
-    port = state.read(MIRROR).get("port")
-    return port if isinstance(port, int) and state.alive(MIRROR) and ready(port) else None
+    return port() if state.alive(MIRROR) and ready(port()) else None
 
 
 def start() -> int:
@@ -75,20 +79,20 @@ def start() -> int:
 
     It keeps its port over restarts, because the engine's configuration names it.
     """
-    if port := running():
-        return port
+    if known := running():
+        return known
     state.stop(MIRROR)
-    port = state.free_port(int(state.read(MIRROR).get("port") or PORT))
+    chosen = state.free_port(port())
     home = state.folder() / "registry"
     home.mkdir(exist_ok=True)
     config = state.folder() / "registry.yml"
-    config.write_text(configuration(home, port))
-    state.write(MIRROR, {"port": port})
+    config.write_text(configuration(home, chosen))
+    state.write(MIRROR, {"port": chosen})
     state.spawn(MIRROR, [install(), "serve", str(config)], clean_environment())
-    state.wait(lambda: ready(port) or state.alive(MIRROR) is None, 30)
-    if running() != port:
+    state.wait(lambda: ready(chosen) or state.alive(MIRROR) is None, 30)
+    if running() != chosen:
         raise ToolError("the local registry did not start", "", state.last_lines(MIRROR))
-    return port
+    return chosen
 
 
 def stop() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -169,6 +170,8 @@ def make(port: int, images: list[StandIn]) -> None:
     if not images:
         return
     rootfs.install()
+    for leftover in state.folder().glob("image-*"):  # of a build that was killed: the lock is ours
+        shutil.rmtree(leftover)
     state.say(f"building stand-ins from Debian packages: {', '.join(image.reference for image in images)}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started = {pool.submit(_make, port, image): image for image in images}
