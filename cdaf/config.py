@@ -196,7 +196,8 @@ def _value(found: _Found, key: str, kind: Any, value: object, file: str) -> Any:
     except msgspec.ValidationError as error:
         where = found.origins.get(key, file)
         place = f" (from {where})" if where != file else ""
-        found.faults.append(f"{key}: {_plain(str(error))}{place}")
+        text, _, inside = str(error).partition(" - at `$")
+        found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}{place}")
         return value
 
 
