@@ -12,42 +12,42 @@ from tools.state import ToolError
 PROBE = "python:3.13-slim"
 
 
-def up() -> engine.Engine:
-    """Bring up uv, engine, mirror and base images; milliseconds when all of it is there."""
+def up(images: tuple[standins.StandIn, ...] = standins.ALL) -> engine.Engine:
+    """Bring up uv, engine, mirror and these base images; milliseconds when all of it is there."""
     uv.ensure()
-    if found := _warm():
+    if found := _warm(images):
         return found
     with state.locked("up"):
-        return _warm() or _cold()
+        return _warm(images) or _cold(images)
 
 
-def _warm() -> engine.Engine | None:
+def _warm(images: tuple[standins.StandIn, ...]) -> engine.Engine | None:
     """Our engine and mirror, when both run and hold what they should."""
     port, own = registry.running(), engine.running()
-    if port is None or own is None or (not state.read("public") and standins.missing(port)):
+    if port is None or own is None or (not state.read("public") and standins.missing(port, images)):
         return None
     return own
 
 
-def _cold() -> engine.Engine:
+def _cold(images: tuple[standins.StandIn, ...]) -> engine.Engine:
     own = None if engine.running() or state.read(engine.OWN) else engine.find()
     if own:
-        return _theirs(own)
+        return _theirs(own, images)
     port = registry.start()
     made = engine.start(f"http://127.0.0.1:{port}")
     if not public(made):
-        standins.make(port, standins.missing(port))
+        standins.make(port, standins.missing(port, images))
     return made
 
 
-def _theirs(found: engine.Engine) -> engine.Engine:
+def _theirs(found: engine.Engine, images: tuple[standins.StandIn, ...]) -> engine.Engine:
     """The machine's own engine is used as it is: what it can't pull can't be given to it without changing it."""
     mirrors = state.answers([found.client, "info", "--format", '{{join .RegistryConfig.Mirrors " "}}']) or ""
     known = [mirror.rstrip("/") for mirror in mirrors.split()]
     if f"http://127.0.0.1:{registry.port()}" not in known and public(found):
         return found
     port = registry.start()
-    standins.make(port, standins.missing(port))
+    standins.make(port, standins.missing(port, images))
     if f"http://127.0.0.1:{port}" not in known:
         raise ToolError(
             f"the Docker engine here can't pull {PROBE} from a public registry, and is not ours to configure",

@@ -138,8 +138,8 @@ MAILPIT = StandIn(
         "ExposedPorts": {"1025/tcp": {}, "8025/tcp": {}},
     },
 )
-DEFAULT = (PYTHON, POSTGRES, REDIS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT)
-ALL = DEFAULT
+ORDERS = (PYTHON, POSTGRES, REDIS)  # what the example needs
+ALL = (*ORDERS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT)
 
 
 def key(image: StandIn) -> str:
@@ -154,7 +154,7 @@ def _files(image: StandIn) -> dict[str, bytes]:
     return {path.relative_to(home).as_posix(): path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
 
-def missing(port: int, images: tuple[StandIn, ...] = DEFAULT) -> list[StandIn]:
+def missing(port: int, images: tuple[StandIn, ...] = ALL) -> list[StandIn]:
     """Those that the registry does not hold as they would be made now."""
     known = state.read("images")
     return [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tools import apt, machine, state, uv  # noqa: E402
+from tools import apt, machine, standins, state, uv  # noqa: E402
 from tools.state import CHECKOUT, ToolError  # noqa: E402
 
 RUN = ["uv", "run", "--no-sync"]
@@ -60,7 +60,7 @@ def test() -> None:
 def demo() -> None:
     """Package and release examples/orders into a local registry."""
     setup()
-    machine.up()
+    machine.up(standins.ORDERS)
     os.environ.update(machine.environment())
     _step([*RUN, "python", "tools/demo.py"])
 
@@ -68,7 +68,7 @@ def demo() -> None:
 def bench() -> None:
     """The table of ratios."""
     setup()
-    machine.up()
+    machine.up(standins.ORDERS)
     os.environ.update(machine.environment())
     _step([*RUN, "python", "-m", "benchmarks"])
 
