@@ -178,6 +178,7 @@ def test_interrupted(tmp_path: Path, moment: str) -> None:
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
+    path.unlink()  # pytest keeps the folders of its last runs
     assert (process.returncode, said) == (130, b"")
     assert names(tmp_path) == ["dist", "large"]
 
