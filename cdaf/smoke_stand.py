@@ -74,6 +74,7 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         images=pinned,
         publish="127.0.0.1" if facts.host == "127.0.0.1" else "",
         platform=plan.platform if facts.runs(plan.platform) == "emulated" else "",
+        checked=any(each.config.health for each in plan.bundle.plans.images if each.platform == plan.platform),
     )
     assembled = stack.assemble(manifest, composed, bound)
     try:

@@ -38,7 +38,8 @@ class Fragment(msgspec.Struct, frozen=True):
 class Binding(msgspec.Struct, frozen=True):
     """What is only known at the run: labels, images by id, and where ports are published.
 
-    `images` maps references as declared to ids in the engine; `platform` is set when it is not the engine's own.
+    `images` maps references as declared to ids in the engine; `platform` is set when it is not the engine's own,
+    `checked` when the service's image has a health check of its own.
     """
 
     run: str
@@ -48,6 +49,7 @@ class Binding(msgspec.Struct, frozen=True):
     images: dict[str, str]
     publish: str
     platform: str = ""
+    checked: bool = False
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -145,8 +147,14 @@ def _service(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> d
         "image": bound.service,
         "environment": _environment({**handed, **declared.env}, declared.secrets),
         **({"ports": [_port(port, bound)]} if port else {}),
+        **({"healthcheck": _impatient(declared)} if bound.checked else {}),
         **({"platform": bound.platform} if bound.platform else {}),
     }
+
+
+def _impatient(declared: settings.Smoke) -> dict[str, Any]:
+    """The image's own health check, asked every second: a test need not wait for the pace of production."""
+    return {"interval": "1s", "start_period": "1ms", "retries": declared.timeout}
 
 
 def _checks(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> dict[str, Any]:

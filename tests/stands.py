@@ -59,6 +59,7 @@ def made(
     files: Mapping[str, str] = {},
     platforms: Sequence[str] = ("linux/amd64",),
     port: int | None = 8000,
+    image_health: plan.Health | None = None,
     **smoke: Any,
 ) -> Bundle:
     """A bundle whose service is `server`; `checks` is a script that its checks container runs with Python."""
@@ -81,15 +82,17 @@ def made(
             smoke=Smoke(declared=declared, sidecars=pins, compose=tuple(f"smoke/compose/{name}" for name in compose)),
             tools=Tools(cdaf="0", assembler=ASSEMBLER_REVISION),
         ),
-        plan.Plans(1, tuple(_image(each, start, port) for each in platforms), tuple(map(_checks, platforms))),
+        plan.Plans(
+            1, tuple(_image(each, start, port, image_health) for each in platforms), tuple(map(_checks, platforms))
+        ),
         content,
     )
     return bundle.open(sealed.path)
 
 
-def _image(platform: str, start: Sequence[str], port: int | None) -> plan.ImagePlan:
+def _image(platform: str, start: Sequence[str], port: int | None, health: plan.Health | None) -> plan.ImagePlan:
     layer = plan.Layer("service", (plan.Place("app/server.py", "/app/server.py"),))
-    config = plan.Config(tuple(start), {"PYTHONUNBUFFERED": "1"}, "10001:10001", "/app", port, {})
+    config = plan.Config(tuple(start), {"PYTHONUNBUFFERED": "1"}, "10001:10001", "/app", port, {}, (), health)
     return plan.ImagePlan(platform, pinned(PYTHON, platform), (layer,), config, TIME)
 
 

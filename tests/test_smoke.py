@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
-from cdaf import engine, progress, smoke, smoke_stand
+from cdaf import engine, plan, progress, smoke, smoke_stand
 from cdaf.bundle import Bundle
 from cdaf.engine import client, owner
 from cdaf.errors import EngineError, SmokeError, UsageError
@@ -250,10 +251,29 @@ def test_service_dies_while_the_checks_run(tmp_path: Path) -> None:
 
 def test_platform_that_does_not_run_here_is_not_run(tmp_path: Path) -> None:
     report = tried(stands.made(tmp_path, platforms=("linux/amd64", "linux/arm64")))
-    assert [(each.platform, each.state) for each in report.platforms] == [
-        ("linux/amd64", "passed"),
-        ("linux/arm64", "not run"),
-    ]
+    states = {"native": "passed", "emulated": "emulated", "": "not run"}
+    facts = engine.facts()
+    assert [each.state for each in report.platforms] == [states[facts.runs(each.platform)] for each in report.platforms]
+
+
+def test_emulated_platform_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = engine.facts()
+    foreign = msgspec.structs.replace(facts, native="linux/riscv64", emulated=(facts.native,))
+    monkeypatch.setattr(engine, "facts", lambda: foreign)
+    report = tried(stands.made(tmp_path, platforms=(facts.native,), checks=CHECK))
+    assert [each.state for each in report.platforms] == ["emulated"]
+
+
+def test_health_check_of_the_image_has_to_pass_too(tmp_path: Path) -> None:
+    health = plan.Health(("python", "-c", "print('the disk is full'); raise SystemExit(1)"))
+    error = failing(tmp_path, image_health=health, timeout=4)
+    assert error.message in (
+        "service is unhealthy: the disk is full",
+        "service was not healthy within 4 s: the disk is full",
+    )
+    (tmp_path / "well").mkdir()
+    well = plan.Health(("python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz')"))
+    assert tried(stands.made(tmp_path / "well", image_health=well)).platforms[0].state == "passed"
 
 
 def test_secrets_are_in_nothing_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
