@@ -102,10 +102,7 @@ def overriding(file: Path, publish: Publish, environments: dict[str, Publish]) -
     for name in ("publish", "environments"):
         found.values.setdefault(name, {})
     merged = _value(found, "publish", Publish, {**base, **found.values["publish"]}, file.name)
-    named = {
-        name: _value(found, f"environments.{name}", Publish, value, file.name)
-        for name, value in found.values["environments"].items()
-    }
+    named = {name: _environment(found, name, value, file.name) for name, value in found.values["environments"].items()}
     if found.faults:
         raise ProjectError(faults(file.name, found.faults), "`cdaf schema` prints every key and its type")
     return merged, {**environments, **named}
@@ -175,8 +172,7 @@ def _convert(found: _Found, file: str) -> Settings | None:
     for table, kind in _tables().items():
         if table == "environments":
             converted[table] = {
-                name: _value(found, f"environments.{name}", Publish, value, file)
-                for name, value in found.values.get(table, {}).items()
+                name: _environment(found, name, value, file) for name, value in found.values.get(table, {}).items()
             }
             continue
         values = {
@@ -188,6 +184,17 @@ def _convert(found: _Found, file: str) -> Settings | None:
             continue
         converted[table] = kind(**values)
     return None if found.faults else Settings(**converted)
+
+
+def _environment(found: _Found, name: str, value: object, file: str) -> Publish:
+    prefix = f"environments.{name}"
+    if not isinstance(value, dict):
+        found.faults.append(f"{prefix}: expected a table")
+        return Publish()
+    known = {field.name: field.type for field in msgspec.structs.fields(Publish)}
+    found.faults += [f"{prefix}.{key}: unknown key{_near(key, list(known))}" for key in value if key not in known]
+    kept = {key: each for key, each in value.items() if key in known}
+    return Publish(**{key: _value(found, f"{prefix}.{key}", known[key], each, file) for key, each in kept.items()})
 
 
 def _value(found: _Found, key: str, kind: Any, value: object, file: str) -> Any:

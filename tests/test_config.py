@@ -66,6 +66,7 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         timeout = 0
         [environments.staging]
         too = ["layout:x"]
+        moving = [1]
     """
     with pytest.raises(ProjectError) as raised:
         read(tmp_path, text, CDAF_SMOKE_RESTART="maybe")
@@ -76,10 +77,11 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         "unknown table [colour]",
         "service.port: expected a number",
         "service.startt: unknown key, did you mean 'start'?",
-        "service.env: ",
+        "service.env[...]: expected text",
         "service.start is missing",
         "smoke.timeout: ",
-        "environments.staging: unknown key too",
+        "environments.staging.too: unknown key, did you mean 'to'?",
+        "environments.staging.moving[0]: expected text",
         "smoke.restart: expected true or false, got text (from CDAF_SMOKE_RESTART)",
     ):
         assert part in message
