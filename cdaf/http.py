@@ -4,8 +4,6 @@ Messages name a URL without its userinfo, query and fragment, for those may hold
 """
 
 import email.utils
-import functools
-import os
 import random
 import socket
 import time
@@ -17,9 +15,25 @@ import msgspec
 
 from cdaf import __version__, transfers
 from cdaf.errors import CdafError
+from cdaf.http_pool import BLOCK, is_loopback, manager
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
+    from urllib3 import BaseHTTPResponse
+
+__all__ = [
+    "ATTEMPTS",
+    "Body",
+    "Response",
+    "clean",
+    "close",
+    "get",
+    "is_loopback",
+    "pause",
+    "read",
+    "same_origin",
+    "send",
+    "stream",
+]
 
 ATTEMPTS = 5
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -28,7 +42,6 @@ _KEPT_METHOD = frozenset({307, 308})
 _MOST_REDIRECTS = 10
 _CONNECT, _READ = 10.0, 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 60.0
-_BLOCK = 1 << 18
 _EXCERPT = 1 << 16
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
@@ -92,7 +105,7 @@ def stream(response: Response) -> Iterator[bytes]:
     import urllib3
 
     try:
-        for chunk in response.raw.stream(_BLOCK, decode_content=False):
+        for chunk in response.raw.stream(BLOCK, decode_content=False):
             transfers.check()
             yield chunk
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -128,11 +141,6 @@ def clean(url: str) -> str:
     """A URL without userinfo, query and fragment, fit for messages."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine by its form alone; nothing is looked up."""
-    return host == "localhost" or host.endswith(".localhost") or host == "::1" or host.startswith("127.")
 
 
 def same_origin(one: str, other: str) -> bool:
@@ -173,7 +181,7 @@ def _once(method: str, url: str, headers: dict[str, str], body: Body) -> Respons
 
     content = body() if callable(body) else body
     try:
-        found: BaseHTTPResponse = _manager(url).request(
+        found: BaseHTTPResponse = manager(url).request(
             method,
             url,
             headers={"User-Agent": f"cdaf/{__version__}", "Accept-Encoding": "identity", **headers},
@@ -256,47 +264,3 @@ def _gave_up(response: Response, attempt: int) -> CdafError:
     return CdafError(
         f"{clean(response.url)} answered {response.status}{times}", "try again later", output, transient=True
     )
-
-
-def _manager(url: str) -> "PoolManager":
-    parts = urlsplit(url)
-    return _pool(parts.scheme, "" if is_loopback(parts.hostname or "") else _proxy(parts))
-
-
-def _proxy(parts: SplitResult) -> str:
-    """The proxy that the environment names for a URL; loopback never has one."""
-    from urllib.request import getproxies, proxy_bypass
-
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return ""
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all") or ""
-
-
-@functools.cache
-def _pool(scheme: str, proxy: str) -> "PoolManager":
-    import urllib3
-
-    options: dict[str, Any] = {"num_pools": 16, "maxsize": 8, "blocksize": _BLOCK}
-    if scheme == "https":
-        options["ssl_context"] = _tls()
-    if not proxy:
-        return urllib3.PoolManager(**options)
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    login, _, address = parts.netloc.rpartition("@")
-    headers = urllib3.make_headers(proxy_basic_auth=login) if login else None
-    return urllib3.ProxyManager(f"{parts.scheme}://{address}", proxy_headers=headers, **options)
-
-
-def _tls() -> Any:
-    """The system's trust (SSL_CERT_FILE and SSL_CERT_DIR included), and what REQUESTS_CA_BUNDLE adds to it."""
-    import ssl
-
-    context = ssl.create_default_context()
-    extra = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if extra:
-        try:
-            context.load_verify_locations(**{"capath" if os.path.isdir(extra) else "cafile": extra})  # noqa: PTH112
-        except (OSError, ssl.SSLError) as error:
-            raise CdafError(f"{extra} holds no certificates", "check REQUESTS_CA_BUNDLE") from error
-    return context

@@ -1,13 +1,14 @@
 """Threads for transfers, which Ctrl-C ends at their next piece instead of their last."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from cdaf.errors import CdafError
 
 _stopping = threading.Event()
+_told: list[Callable[[], None]] = []
 
 
 @contextmanager
@@ -18,12 +19,19 @@ def workers(count: int) -> Iterator[ThreadPoolExecutor]:
             yield pool
         except KeyboardInterrupt:
             _stopping.set()
+            for each in _told:
+                each()
             pool.shutdown(cancel_futures=True)
             _stopping.clear()
             raise
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def on_interrupt(action: Callable[[], None]) -> None:
+    """Have `action` called on Ctrl-C while workers run: it wakes those that wait for another machine."""
+    _told.append(action)
 
 
 def check() -> None:

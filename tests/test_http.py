@@ -3,10 +3,11 @@
 import io
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
-from cdaf import http
+from cdaf import http, transfers
 from cdaf.errors import CdafError
 from tests import oddregistry
 from tests.oddregistry import Fault, Odd
@@ -180,3 +181,21 @@ def test_a_certificate_that_nobody_vouches_for_is_not_transient(monkeypatch: pyt
         http.get(plain.address.replace("http:", "https:"))
     assert not caught.value.transient
     assert "no trusted connection" in caught.value.message
+
+
+def test_ctrl_c_wakes_who_waits_for_an_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        asked: list[Future[object]] = []
+
+        def interrupted() -> None:
+            with transfers.workers(1) as pool:
+                asked.append(pool.submit(http.get, url))
+                connection = silent.accept()[0]
+                connection.recv(1)
+                with connection:
+                    raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert isinstance(asked[0].exception(), CdafError)

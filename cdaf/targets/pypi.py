@@ -5,9 +5,11 @@ before and after, and only its word on the file's SHA-256 counts.
 """
 
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from cdaf import bundle, credentials, http, process, transfers, versions
@@ -44,7 +46,9 @@ def _publish(target: Target, index: Index, release: Release, wheel: Dependency) 
     name = wheel.archive.rpartition("/")[2]
     project = _normalized(wheel.name)
     before = indexes.listed(index, project, name, _login(index, index.simple[0]))
-    found = before or _read_back(index, project, name, _upload(index, name, bundle.data(release.bundle, wheel.archive)))
+    found = before or _read_back(
+        index, project, name, _upload(index, name, bundle.stream(release.bundle, wheel.archive))
+    )
     if found.sha256 != wheel.sha256:
         raise PublishError(
             f"{name} stands in {http.clean(found.url)} already with other bytes (sha256 {found.sha256})",
@@ -71,13 +75,14 @@ def _read_back(index: Index, project: str, name: str, refused: CdafError | None)
     )
 
 
-def _upload(index: Index, name: str, data: bytes) -> CdafError | None:
+def _upload(index: Index, name: str, content: IO[bytes]) -> CdafError | None:
     """Run uv in a folder of its own, so that no project's settings meddle; its refusal is returned, not raised."""
     from uv import find_uv_bin
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        path.write_bytes(data)
+        with path.open("wb") as file, content as source:
+            shutil.copyfileobj(source, file)
         env = _environment(index)
         argv = [find_uv_bin(), "publish", "--no-progress", "--color=never", "--publish-url", index.upload]
         # Trusted publishing is for the CI of public hosts; on loopback nobody could answer it.
