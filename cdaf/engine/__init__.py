@@ -4,6 +4,7 @@ python-on-whales drives compose, pull and build; the docker SDK gives facts, ins
 imported when first needed.
 """
 
+from cdaf.engine.about import EngineFacts, demand_buildx, facts
 from cdaf.engine.client import EngineGone, binary, endpoint
 from cdaf.engine.compose import Project, config, one_off, project, removal, restart, up
 from cdaf.engine.containers import (
@@ -20,7 +21,6 @@ from cdaf.engine.containers import (
     states,
     take,
 )
-from cdaf.engine.facts import EngineFacts, demand_buildx, facts
 from cdaf.engine.images import ensure, held, inspect, load, tag
 from cdaf.engine.owner import Left, labels, leftovers, new_run, remove, sweep
 from cdaf.engine.watching import Event, events

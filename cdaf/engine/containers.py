@@ -82,7 +82,7 @@ def run(
                 user=user,
                 platform=platform,
                 use_config_proxy=False,
-                host_config=api().create_host_config(network_mode=network, init=True),
+                host_config=api().create_host_config(network_mode=network),
             )["Id"]
             if put is not None:
                 api().put_archive(container, at, put)
