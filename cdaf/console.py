@@ -4,8 +4,7 @@ import os
 import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TextIO
 
 from cdaf import progress, redact
 from cdaf.errors import CdafError, exit_code
@@ -25,8 +24,8 @@ def begin(*, as_json: bool) -> None:
     """Prepare both streams; progress goes to a live display on a terminal, else to plain lines."""
     global _as_json  # noqa: PLW0603 - one process has one stdout
     _as_json = as_json
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - None when the caller closed it
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - it lives as long as the process
+    sys.stdout = sys.stdout or _nowhere()  # None when the caller closed it
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -117,6 +116,10 @@ class _Deferred:
         if self._made is None:
             self._made = self._make()
         return getattr(self._made, name)
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _plain() -> progress.Sink:
