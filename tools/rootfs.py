@@ -22,10 +22,15 @@ UNWANTED = (
     "/usr/share/bug/*",
     "/usr/lib/*/libLLVM*",  # 130 MB for a compiler of queries that no test needs
 )
-_DROPPED = re.compile(r"^(dev/.*|var/lib/mysql/.+)$")
-_DROPPED_FILES = re.compile(
-    r"^(etc/apt/sources\.list.*|etc/.*/99mmdebstrap|etc/machine-id|var/log/.+|var/(cache|lib)/apt/.+)$"
+# what differs from one making to the next, or from machine to machine: names, keys, times inside of bytecode
+_DROPPED = re.compile(
+    r"^(dev/.*|var/lib/mysql/.+|etc/ssl/private/.+|usr/share/python3/.*__pycache__.*|var/lib/rabbitmq/\.erlang\.cookie)$"
 )
+_DROPPED_FILES = re.compile(
+    r"^(etc/(hostname|resolv\.conf|machine-id)|etc/apt/sources\.list.*|etc/.*/99mmdebstrap"
+    r"|var/(log|cache/debconf|cache/apt|lib/apt)/.+)$"
+)
+_KEY_OF_THE_MACHINE = "ssl-cert-snakeoil.pem"
 
 
 def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) -> None:
@@ -109,8 +114,9 @@ def _plain(member: tarfile.TarInfo) -> bool:
     member.pax_headers = {key: value for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr")}
     if member.islnk():
         member.linkname = member.linkname.removeprefix("./")
-    dropped = _DROPPED.match(member.name) or (not member.isdir() and _DROPPED_FILES.match(member.name))
-    return member.name not in {"", "."} and not dropped
+    if _DROPPED.match(member.name) or (not member.isdir() and _DROPPED_FILES.match(member.name)):
+        return False
+    return member.name not in {"", "."} and _KEY_OF_THE_MACHINE not in {Path(member.name).name, member.linkname}
 
 
 def _borrow(out: tarfile.TarFile, source: Path, names: set[str]) -> None:
