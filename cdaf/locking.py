@@ -71,9 +71,7 @@ def base_of(project: Project) -> str:
 
 def _bases(project: Project) -> list[tuple[str, str]]:
     settings = project.settings
-    wanted = [base_of(project), settings.smoke.image]
-    if settings.build.run:
-        wanted.append(settings.build.image)
+    wanted = [base_of(project), settings.smoke.image, settings.build.image]
     references = sorted({reference for reference in wanted if reference})
     return [(reference, platform) for reference in references for platform in settings.image.platforms]
 

@@ -342,12 +342,6 @@ def test_a_build_sees_nothing_of_the_user(tmp_path: Path, index: pykit.Index, mo
     through(pykit.service(tmp_path / "svc", index, files={"backend/tiny.py": pykit.BACKEND + check}))
 
 
-def test_a_native_result_names_itself(tmp_path: Path, index: pykit.Index) -> None:
-    files = pykit.package("svc", "1.4.0", tag="cp311-cp311-linux_x86_64")
-    found = pykit.service(tmp_path / "svc", index, files=files)
-    assert "linux_x86_64" in refused(ResolveError, found).message
-
-
 def test_credentials_of_the_lock_serve_and_go_nowhere(tmp_path: Path, index: pykit.Index, cache: Path) -> None:
     """A token in a URL of pyproject.toml and uv.lock is used, and stands in nothing that is kept or sealed."""
     path = pykit.wheel(index.folder, "private")

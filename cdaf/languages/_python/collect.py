@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from cdaf import fetch, languages, progress
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.errors import faults as listed
 from cdaf.languages._python import access, build, buildenv, requirements, resolve, source, wheel
+from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
+from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice, Target
 from cdaf.manifest import Dependency
-from cdaf.pins import Build
+from cdaf.pins import Build, Pins
 from cdaf.project import Project
 
 
@@ -67,7 +69,7 @@ def _built(
     builds = {each.key: each for each in lock.pins.builds}
 
     def one(choice: Choice) -> list[languages.Archive]:
-        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers)
+        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers, goals, lock.pins)
         return [_archive(project, choice, each, platforms, goals) for each, platforms in made.items()]
 
     with ThreadPoolExecutor(2) as pool:
@@ -80,19 +82,62 @@ def _wheels(
     pinned: Build,
     got: fetch.Got | None,
     headers: fetch.Headers,
+    goals: Sequence[Target],
+    pins: Pins,
 ) -> dict[Made, tuple[str, ...]]:
     """The wheel or wheels of one choice, each with its platforms."""
     origin, told = source.of(choice, got), resolve.told(project, choice)
     made = build.known(choice, origin, pinned, told)
-    if made is None:
-        fetch.fetch(buildenv.wants(pinned.requires), headers)
-        with progress.step(f"building {choice.name}"):
-            made = build.on_host(choice, origin, pinned, told)
-    if not build.is_pure(made.filename):
-        raise ResolveError(
-            f"{choice.name} builds a wheel of this machine alone ({made.filename})", "lock a version that has wheels"
-        )
-    return {made: choice.platforms}
+    if made is not None and build.is_pure(made.filename):
+        return {made: choice.platforms}
+    benches = _benches(project, choice, goals, pins)
+    native = [(bench.target.platform, build.known(choice, origin, pinned, told, bench.key)) for bench in benches]
+    if all(each for _, each in native):
+        return _by_platform((platform, each) for platform, each in native if each)
+    fetch.fetch(buildenv.wants(pinned.requires), headers)
+    with progress.step(f"building {choice.name}"):
+        return _make(project, choice, origin, pinned, goals, pins)
+
+
+def _make(
+    project: Project, choice: Choice, origin: Source, pinned: Build, goals: Sequence[Target], pins: Pins
+) -> dict[Made, tuple[str, ...]]:
+    """On this machine first, for what comes out pure serves every platform; else in the image of each platform."""
+    told = resolve.told(project, choice)
+    if buildenv.runs_here(pinned.requires):
+        try:
+            made = build.known(choice, origin, pinned, told) or build.on_host(choice, origin, pinned, told)
+        except ResolveError:
+            # What this machine lacks, the image that the user named for builds may have.
+            if project.settings.build.image is None:
+                raise
+        else:
+            if build.is_pure(made.filename):
+                return {made: choice.platforms}
+    from cdaf.languages._python import native
+
+    benches = _benches(project, choice, goals, pins)
+    native.refuse_foreign(choice, benches)
+    built = ((bench.target.platform, native.in_image(choice, origin, pinned, told, bench)) for bench in benches)
+    return _by_platform(built)
+
+
+def _by_platform(made: Iterable[tuple[str, Made]]) -> dict[Made, tuple[str, ...]]:
+    found: dict[Made, tuple[str, ...]] = {}
+    for platform, each in made:
+        found[each] = tuple(sorted({*found.get(each, ()), platform}))
+    return found
+
+
+def _benches(project: Project, choice: Choice, goals: Sequence[Target], pins: Pins) -> list[Bench]:
+    """The images to build in, one for each environment that needs the choice."""
+    wanted = [goal for goal in goals if goal.platform in (choice.smoke if goal.smoke else choice.main)]
+    if not any(goal.smoke for goal in goals):
+        wanted = [goal for goal in goals if goal.platform in choice.platforms]
+    reference = project.settings.build.image
+    if reference is None:
+        return [Bench(goal, goal.base.reference, goal.base.digest) for goal in wanted]
+    return [Bench(goal, reference, resolve.base(pins, reference, goal.platform).digest) for goal in wanted]
 
 
 def _archive(

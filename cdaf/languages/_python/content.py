@@ -144,3 +144,9 @@ def _members(reading: Reading, paths: set[str], target: Target) -> set[str]:
         plain = path.removeprefix(f"{wheel.site_packages(target.python)}/")
         found |= {*names, plain}
     return found
+
+
+def skeleton(target: Target, generated: Generated) -> tuple[Entry, ...]:
+    """The virtual environment's own files."""
+    member = generate(generated, "pyvenv.cfg", venv.configuration(target), target.platform)
+    return (Place(member, f"{VENV}/pyvenv.cfg"), *venv.links(target))

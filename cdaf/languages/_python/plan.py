@@ -81,12 +81,7 @@ def _package_layers(
     ]
     rest = [each for each in spread if each.choice.name not in alone]
     entries = [entry for each in rest for entry in content.entries(each, target, again, generated)]
-    return [*layers, Layer("dependencies", (*_skeleton(target, generated), *entries))]
-
-
-def _skeleton(target: Target, generated: Generated) -> tuple[Entry, ...]:
-    member = content.generate(generated, "pyvenv.cfg", venv.configuration(target), target.platform)
-    return (Place(member, f"{VENV}/pyvenv.cfg"), *venv.links(target))
+    return [*layers, Layer("dependencies", (*content.skeleton(target, generated), *entries))]
 
 
 def _file(file: File, folder: str) -> Entry:
@@ -113,7 +108,7 @@ def _checks(
     entries = [entry for each in spread for entry in content.entries(each, target, again, generated)]
     placed = set() if target.smoke else {file.name for file in project.files}
     files = tuple(_file(file, "smoke") for file in project.checks if file.name not in placed)
-    skeleton = _skeleton(target, generated) if target.smoke else ()
+    skeleton = content.skeleton(target, generated) if target.smoke else ()
     layers = (Layer("smoke dependencies", (*skeleton, *entries)), Layer("smoke", files))
     return SmokePlan(
         target.platform,

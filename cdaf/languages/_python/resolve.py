@@ -94,22 +94,22 @@ def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     image, smoke = project.settings.image, project.settings.smoke
     found = list(_targets(project, pins))
     if smoke.checks and smoke.image:
-        bases = [(platform, _base(pins, smoke.image, platform)) for platform in image.platforms]
-        found += [Target(platform=platform, base=base, smoke=True) for platform, base in bases]
+        found += [Target(platform=each, base=base(pins, smoke.image, each), smoke=True) for each in image.platforms]
     return tuple(found)
 
 
 def _targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     image = project.settings.image
     return tuple(
-        Target(platform=platform, base=_base(pins, image.base or BASE, platform)) for platform in image.platforms
+        Target(platform=platform, base=base(pins, image.base or BASE, platform)) for platform in image.platforms
     )
 
 
-def _base(pins: Pins, reference: str, platform: str) -> Base:
-    for base in pins.bases:
-        if base.reference == reference and base.platform == platform:
-            return base
+def base(pins: Pins, reference: str, platform: str) -> Base:
+    """An image as cdaf.lock pins it. Raises ProjectError when it does not."""
+    for each in pins.bases:
+        if each.reference == reference and each.platform == platform:
+            return each
     raise ProjectError(f"cdaf.lock does not pin {reference} for {platform}", "run `cdaf lock`")
 
 

@@ -1,0 +1,175 @@
+"""Building in the base's own image, without network: for wheels that hold machine code, and builds that need it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from cdaf import content as bytes_of
+from cdaf import engine, fetch, languages, layer, store
+from cdaf.coder import Stream
+from cdaf.errors import ResolveError
+from cdaf.languages._python import build, content, environment, lockfile, tree, venv
+from cdaf.languages._python.bench import Bench
+from cdaf.languages._python.build import Made
+from cdaf.languages._python.source import Source
+from cdaf.languages._python.tree import Leaf
+from cdaf.languages._python.values import VENV, Choice, Target, basename
+from cdaf.manifest import Dependency
+from cdaf.pins import Build, Requirement
+from cdaf.plan import Dir, Entry, Layer, Link, Place
+
+_SOURCE, _OUT = "/build/source", "/build/out"
+# Calls the backend (PEP 517) of the project in the current folder and prints the wheel's name as its last line.
+_CALL = """\
+import importlib, os, sys
+name, path, out = sys.argv[1:]
+sys.path[:0] = [os.path.abspath(each) for each in path.split(os.pathsep) if each]
+module, _, attributes = name.partition(":")
+backend = importlib.import_module(module)
+for each in filter(None, attributes.split(".")):
+    backend = getattr(backend, each)
+print(backend.build_wheel(out))
+"""
+
+
+def refuse_foreign(choice: Choice, benches: Sequence[Bench]) -> None:
+    """Raise ResolveError when one of the platforms does not run here, EngineError when there is no engine."""
+    known = engine.facts()
+    foreign = sorted({bench.target.platform for bench in benches if not known.runs(bench.target.platform)})
+    if foreign:
+        raise ResolveError(
+            f"{choice.key} has to be built on {' and '.join(foreign)}, which does not run here",
+            "lock a version that has wheels for it, package where it runs, or leave the platform out",
+        )
+
+
+def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, str], bench: Bench) -> Made:
+    """Build in a container of the image, the build requirements laid out as a virtual environment.
+
+    Raises ResolveError, with the backend's output, when the build fails.
+    """
+    image = engine.ensure(bench.reference, bench.digest, bench.target.platform)
+    with tempfile.TemporaryDirectory(prefix="cdaf-native-") as temporary:
+        folder = Path(temporary)
+        (folder / "source").mkdir()
+        laid = source.lay(folder / "source")
+        archive = _archive(folder, laid, _fitting(pinned.requires, bench.target), bench.target)
+        system = lockfile.manifest(laid / "pyproject.toml").get("build-system", {})
+        backend = str(system.get("build-backend", "setuptools.build_meta:__legacy__"))
+        path = ":".join(str(each) for each in system.get("backend-path", () if "build-backend" in system else (".",)))
+        with archive.open("rb") as tar:
+            ran = engine.run(
+                image,
+                [f"{VENV}/bin/python", "-c", _CALL, backend, path, _OUT],
+                put=iter(lambda: tar.read(1 << 20), b""),
+                take=_OUT,
+                env={**_environment(bench.target), **told},
+                platform=bench.target.platform,
+                workdir=_SOURCE,
+                user="0",
+            )
+        if ran.code:
+            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+            hint = "set build.image to an image that has the compiler and libraries it needs"
+            raise ResolveError(f"{choice.key} cannot be built in {bench.reference}", hint, output)
+        built = _taken(ran.taken, folder, choice)
+        _demand_fit(choice, built, bench)
+        return build.keep(choice, source, pinned, told, built, bench.key)
+
+
+def _environment(target: Target) -> dict[str, str]:
+    return {
+        "PATH": venv.search_path(target),
+        "HOME": "/tmp",  # noqa: S108 - in a container of its own
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SOURCE_DATE_EPOCH": str(tree.TIME),
+        "CARGO_NET_OFFLINE": "true",
+    }
+
+
+def _fitting(requires: Sequence[Requirement], target: Target) -> list[Requirement]:
+    from packaging.utils import parse_wheel_filename
+
+    tags = frozenset(environment.tags(target.base.facts, target.platform))
+    return [each for each in requires if parse_wheel_filename(basename(each.url))[3] & tags]
+
+
+def _archive(folder: Path, laid: Path, requires: Sequence[Requirement], target: Target) -> Path:
+    """One tar of the environment and the source, as a layer is written."""
+    generated: content.Generated = {}
+    archives = [_requirement(each, target) for each in requires]
+    choices = [Choice(name=each.name, kind="wheel", filename=basename(each.url)) for each in requires]
+    spread = content.spreads(laid, choices, archives, target)
+    again = content.repeated(spread, (), target)
+    entries: list[Entry] = [*content.skeleton(target, generated), Dir(_OUT), Dir(_SOURCE)]
+    entries += [entry for each in spread for entry in content.entries(each, target, again, generated)]
+    contents = {each.dependency.archive: bytes_of.of_file(each.path, each.dependency.sha256) for each in archives}
+    contents |= {name: bytes_of.of_bytes(data) for name, data in generated.items()}
+    for leaf in _leaves(laid):
+        path = f"{_SOURCE}/{leaf.name}"
+        if leaf.link:
+            entries.append(Link(path, leaf.link))
+        else:
+            contents[path] = bytes_of.of_file(leaf.path)
+            entries.append(Place(path, path, 0o755 if leaf.executable else 0o644))
+    written = folder / "put.tar.gz"
+    with written.open("wb") as file:
+        stream = Stream(file)
+        layer.write(Layer("build", tuple(entries)), contents, {}, stream)
+        stream.finish()
+    return written
+
+
+def _requirement(requirement: Requirement, target: Target) -> languages.Archive:
+    return languages.Archive(
+        store.path(fetch.KIND, requirement.sha256),
+        Dependency(
+            name=requirement.name,
+            version=requirement.version,
+            purl="",
+            archive=f"deps/{basename(requirement.url)}",
+            sha256=requirement.sha256,
+            platforms=(target.platform,),
+        ),
+    )
+
+
+def _leaves(folder: Path) -> Iterable[Leaf]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            yield Leaf(name, path, link=str(path.readlink()))
+        elif path.is_file():
+            yield Leaf(name, path, bool(path.stat().st_mode & 0o100))
+
+
+def _taken(data: bytes, folder: Path, choice: Choice) -> Path:
+    out = folder / "taken"
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tree.untar(tar, out)
+    built = sorted(out.rglob("*.whl"))
+    if len(built) != 1:
+        raise ResolveError(f"{choice.key}: its build backend made {len(built)} wheels, and one was asked for")
+    return built[0]
+
+
+def _demand_fit(choice: Choice, built: Path, bench: Bench) -> None:
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        tags = parse_wheel_filename(built.name)[3]
+    except InvalidWheelFilename as error:
+        raise ResolveError(f"{choice.key}: its build backend made {built.name}, which is no wheel's name") from error
+    if not tags & set(environment.tags(bench.target.base.facts, bench.target.platform)):
+        raise ResolveError(
+            f"{choice.key} was built in {bench.reference} as {built.name}, "
+            f"which {bench.target.base.reference} cannot use",
+            "set build.image to an image with the Python and the libc of the base",
+        )
