@@ -127,9 +127,9 @@ def read(response: Response, limit: int = 1 << 26) -> bytes:
 
 def close(response: Response) -> None:
     """Give the connection back; a short rest of the body is read so that it can be used again."""
-    rest = int(response.headers.get("Content-Length") or 0)
+    rest = response.raw.length_remaining
     try:
-        if rest > _EXCERPT or response.raw.closed:
+        if rest is None or rest > _EXCERPT:
             response.raw.close()
         else:
             response.raw.drain_conn()

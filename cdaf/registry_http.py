@@ -92,7 +92,11 @@ def request(
     response = http.send(method, full, _with(headers, sent), body, attempts=attempts)
     if response.status != 401 or not own:
         return response
-    value = registry_auth.answer(where.access, response.headers.get("WWW-Authenticate", ""), sent)
+    try:
+        value = registry_auth.answer(where.access, response.headers.get("WWW-Authenticate", ""), sent)
+    except CdafError:
+        http.close(response)
+        raise
     if value is None:
         return response
     http.close(response)

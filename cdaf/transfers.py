@@ -18,10 +18,11 @@ def workers(count: int) -> Iterator[ThreadPoolExecutor]:
         try:
             yield pool
         except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
             _stopping.set()
             for each in _told:
                 each()
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown()
             _stopping.clear()
             raise
         except BaseException:
