@@ -39,20 +39,23 @@ def load(image: oci.Image, tags: Sequence[str] = ()) -> str:
 
     Layers that the engine has already are left out. Raises EngineError when the engine takes it for another image.
     """
+    there = held(image) or _loaded(image)
+    tag(there, tags)
+    return there
+
+
+def _loaded(image: oci.Image) -> str:
     from cdaf import registry
 
-    there = held(image)
-    if there:
-        tag(there, tags)
-        return there
     known = known_layers(image)
     if known:
         try:
-            return load_tar(_counted(oci.archive(_partly(image, known), tags, known), image, known), image)
+            return load_tar(_counted(oci.archive(_partly(image, known), (), known), image, known), image)
+        except EngineGone:
+            raise
         except EngineError as error:
             progress.note(f"the engine wants every layer: {error.message}")
-    whole = registry.complete(image)
-    return load_tar(_counted(oci.archive(whole, tags), whole, frozenset()), image)
+    return load_tar(_counted(oci.archive(registry.complete(image)), image, frozenset()), image)
 
 
 def load_tar(tar: Iterable[bytes], image: oci.Image) -> str:
@@ -62,6 +65,7 @@ def load_tar(tar: Iterable[bytes], image: oci.Image) -> str:
             fault = said.get("errorDetail") or said.get("error")
             if fault:
                 message = fault.get("message", fault) if isinstance(fault, dict) else fault
+                _forget(image)
                 raise EngineError(f"the engine did not load the image of {image.platform}: {message}")
     found = held(image)
     if not found:
@@ -70,6 +74,13 @@ def load_tar(tar: Iterable[bytes], image: oci.Image) -> str:
             "upgrade the engine, or report this with its version",
         )
     return found
+
+
+def _forget(image: oci.Image) -> None:
+    """Remove what a failed load has left: containerd's store has the name then, and not the content."""
+    broken = held(image)
+    if broken:
+        api().remove_image(broken, force=True)
 
 
 def known_layers(image: oci.Image) -> frozenset[str]:
