@@ -161,11 +161,13 @@ def test_a_damaged_member_is_found_before_it_is_sealed(tmp_path: Path) -> None:
 def test_a_reading_is_kept_and_a_damaged_one_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pykit.wheel(tmp_path, "a")
     first = read(path)
+    wheel.read.cache_clear()
     monkeypatch.setattr(wheel, "_read", None)
     assert read(path) == first
     for kept in (tmp_path / "cache" / "python").rglob("*"):
         if kept.is_file():
             kept.write_bytes(b"x" + kept.read_bytes())
+    wheel.read.cache_clear()
     monkeypatch.undo()
     monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
     assert read(path) == first

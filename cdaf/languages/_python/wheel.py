@@ -10,6 +10,7 @@ import hashlib
 import io
 import posixpath
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -60,6 +61,7 @@ def site_packages(python: str) -> str:
     return f"lib/python{python}/site-packages"
 
 
+@lru_cache(maxsize=1024)
 def read(path: Path, sha256: str, filename: str, python: str) -> Reading:
     """The reading of a wheel for one feature version of Python, from the cache when it was read before.
 
