@@ -122,7 +122,7 @@ def untar(tar: tarfile.TarFile, into: Path) -> None:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if member.issym():
-            _inside(into, os.path.normpath(f"{PurePosixPath(member.name).parent}/{member.linkname}"))
+            _inside(into, os.path.normpath(PurePosixPath(member.name).parent / member.linkname))
             place.symlink_to(member.linkname)
         elif member.isfile() or member.islnk():
             source = tar.extractfile(member)
