@@ -157,7 +157,8 @@ def _restart(stand: Stand) -> None:
     state = smoke_watch.the_service(stand, engine.states(stand.run))
     if state is not None:
         stand.journal.stopped.add(state.name)
-        engine.restart(state.id)
+        if engine.restart(state.id) >= engine.STOP_SECONDS:
+            progress.warn(f"the service ignores SIGTERM: it was killed after {engine.STOP_SECONDS} s")
     smoke_watch.service_ready(stand)
 
 

@@ -99,5 +99,7 @@ def _moment(journal: Journal, event: Event) -> Moment | None:
     text: str = kind
     if event.exit_code is not None and kind == "exited":
         text = f"exited with code {event.exit_code}"
+        if event.exit_code == _STOPPED[0] and event.name in journal.stopped:
+            text = "killed, as it ignored the signal to stop"
         bad = event.exit_code != 0 and not (event.exit_code in _STOPPED and event.name in journal.stopped)
     return Moment(of_engine(journal, event.at), kind, text, bad)

@@ -29,6 +29,10 @@ pytestmark = pytest.mark.docker
 
 CHECK = "import os, urllib.request; print(urllib.request.urlopen(os.environ['CDAF_SMOKE_URL'] + '/count').read())"
 
+HEEDING = stands.SERVER.replace(
+    "import http.server", "import signal; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); import http.server"
+)
+
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -80,7 +84,7 @@ def test_passes_beside_a_sidecar_through_a_restart(tmp_path: Path) -> None:
             before=(("python", "-c", "import os; print('to', os.environ['REDIS_URL'])"),),
             checks=CHECK,
             restart=True,
-            env={"PRICE": "5$HOME ${HOME} $$"},
+            server=HEEDING,
         ),
         reports=tmp_path / "there",
     )
@@ -105,6 +109,14 @@ def test_passes_beside_a_sidecar_through_a_restart(tmp_path: Path) -> None:
     suite = ET.parse(tmp_path / "there" / "junit.xml").getroot()
     assert suite.get("failures") == "0"
     assert len(list((tmp_path / "there" / "logs" / "linux-amd64").iterdir())) == 5
+
+
+def test_service_that_ignores_sigterm_is_said(tmp_path: Path, heard: list[str]) -> None:
+    report = tried(stands.made(tmp_path, checks="pass", restart=True))
+    assert "warning: the service ignores SIGTERM: it was killed after 10 s" in heard
+    (service,) = [lane for lane in report.platforms[0].lanes if lane.role == "service"]
+    (ended,) = [each for each in service.moments if each.kind == "exited"]
+    assert (ended.text, ended.bad) == ("killed, as it ignored the signal to stop", False)
 
 
 def test_environment_reaches_the_service_as_it_stands(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ imported when first needed.
 
 from cdaf.engine.about import EngineFacts, demand_buildx, facts
 from cdaf.engine.client import EngineGone, binary, endpoint
-from cdaf.engine.compose import Project, config, one_off, project, removal, restart, up
+from cdaf.engine.compose import STOP_SECONDS, Project, config, one_off, project, removal, restart, up
 from cdaf.engine.containers import (
     Line,
     Listener,
@@ -26,6 +26,7 @@ from cdaf.engine.owner import Left, labels, leftovers, new_run, remove, sweep
 from cdaf.engine.watching import Event, events
 
 __all__ = [
+    "STOP_SECONDS",
     "EngineFacts",
     "EngineGone",
     "Event",

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,10 +75,12 @@ def _starting(what: str) -> Iterator[None]:
         raise SmokeError(error.message, "look at its command, and whether the image has it", error.output) from error
 
 
-def restart(container: str) -> None:
-    """Stop a container as the engine stops one for an update, and start it again."""
+def restart(container: str) -> float:
+    """Stop a container as the engine stops one for an update, and start it again; returns the seconds it took."""
+    began = time.monotonic()
     with asking("restarting the service"):
         api(timeout=STOP_SECONDS + 30).restart(container, timeout=STOP_SECONDS)
+    return time.monotonic() - began
 
 
 def _whales(of: Project) -> Any:
