@@ -61,8 +61,8 @@ def _case(name: str, bench: cases.Bench) -> list[table.Row]:
 
 
 def _page(rows: list[table.Row], runs: int, facts: dict[str, str]) -> str:
-    told = "; ".join(f"{name} {value}" for name, value in facts.items())
-    return f"{table.render(rows)}\nMedians of {runs} {'rounds' if runs > 1 else 'round'}. {told}.\n"
+    rounds = f"Medians of {runs} rounds" if runs > 1 else "One round"
+    return "\n".join([table.render(rows), f"{rounds}, on:", "", *(f"- {key}: {facts[key]}" for key in facts), ""])
 
 
 if __name__ == "__main__":

@@ -65,11 +65,12 @@ def mirrors() -> list[str]:
     return [each for each in os.environ.get("CDAF_REGISTRY_MIRRORS", "").split(",") if each]
 
 
-def build(root: Path, inputs: Path, env: Mapping[str, str]) -> measure.Sample:
+def build(root: Path, inputs: Path, env: Mapping[str, str], *, bytecode: bool = True) -> measure.Sample:
     """`docker buildx build` of the peer's Dockerfile over a copy of the service."""
     peer = state.CHECKOUT / "benchmarks" / "peer" / "Dockerfile"
-    contexts = [f"--build-context={name}={inputs / name}" for name in ("uv", "wheels")]
-    command = ["docker", "buildx", "build", "--builder=default", "--quiet", "--load", f"--file={peer}", *contexts]
+    given = [f"--build-context={name}={inputs / name}" for name in ("uv", "wheels")]
+    given.append(f"--build-arg=BYTECODE={int(bytecode)}")
+    command = ["docker", "buildx", "build", "--builder=default", "--quiet", "--load", f"--file={peer}", *given]
     return measure.run([*command, f"--tag={IMAGE}", str(root)], env, root)
 
 

@@ -25,6 +25,7 @@ def facts(programs: Programs, env: Mapping[str, str]) -> dict[str, str]:
         "buildx": _version(["docker", "buildx", "version"], env),
         "registry": _version(["docker-registry", "--version"], env),
         "machine": f"{os.cpu_count()} CPUs, {_processor()}, {_memory()} GB of memory",
+        "load": f"{os.getloadavg()[2]:.1f} processes wanted a CPU at a time, over the last 15 minutes",
         "system": f"{platform.freedesktop_os_release().get('PRETTY_NAME', platform.system())}, {platform.release()}",
     }
 
