@@ -190,7 +190,9 @@ def test_the_upper_layers_content_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"not gzip", gzip.compress(b"not a tar" * 100), gzip.compress(images.tar(BASE))[:-40]]
+    "data",
+    [b"not gzip", gzip.compress(b"not a tar" * 100), gzip.compress(images.tar(BASE))[:-40]],
+    ids=["not gzip", "no tar", "cut short"],
 )
 def test_a_layer_that_is_none(data: bytes) -> None:
     path = store.put("blobs", [data])[1]
