@@ -20,6 +20,7 @@ from cdaf.smoke_journal import Journal
 from cdaf.stack import Binding, Stack
 
 TAIL = 40
+_HURRY, _PATIENCE = 0.05, 0.5  # seconds until a last look; an interrupted client may have left the engine at work
 _LONGEST_LOG = 50_000  # lines of one container's log that are kept, the last ones
 
 
@@ -77,23 +78,27 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         checked=any(each.config.health for each in plan.bundle.plans.images if each.platform == plan.platform),
     )
     assembled = stack.assemble(manifest, composed, bound)
+    pause = _HURRY
     try:
         with engine.project(name, assembled.files) as project, engine.events(run) as events:
             levels = stack.levels(engine.config(project))
             mask = masking.mask(plan.secrets.values())
             yield Stand(manifest, run, facts.host, project, assembled, levels, mask, journal, events, {})
+    except (KeyboardInterrupt, EngineError):
+        pause = _PATIENCE
+        raise
     finally:
         if not plan.keep:
-            _take_down(run)
+            _take_down(run, pause)
         else:
             progress.note(f"the stack is left standing; remove it with: {engine.removal(name)}")
 
 
-def _take_down(run: str) -> None:
+def _take_down(run: str, pause: float = _HURRY) -> None:
     """Remove everything, whatever went before; what cannot be removed is said, and does not hide the first error."""
     with undisturbed():
         try:
-            left = engine.sweep(run)
+            left = engine.sweep(run, pause)
         except EngineError as error:
             left = [error.message]
         if left:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cdaf.engine.client import api, asking, missing
 from cdaf.errors import EngineError
 
 RUN, OWNER, KEEP = "io.cdaf.run", "io.cdaf.owner", "io.cdaf.keep"
-PROJECT = "com.docker.compose.project"
+_SWEEPS = 10
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -119,20 +120,18 @@ def _under_way(error: Exception) -> bool:
     return "is already in progress" in str(getattr(error, "explanation", ""))
 
 
-def sweep(run: str) -> list[str]:
+def sweep(run: str, pause: float = 0.05) -> list[str]:
     """Remove all that a run created, until nothing of it appears any more; returns what is left and why.
 
-    A client that was killed may have asked for one more container: it is looked for once more.
+    A client that was killed may have asked for one more container: after `pause` seconds it is looked for once more.
     """
-    import time
-
     faults: list[str] = []
     clean = 0
-    for _ in range(10):
+    for _ in range(_SWEEPS):
         left = found(f"{RUN}={run}")
         clean = 0 if left else clean + 1
-        if clean == 2:
+        if clean > 1:
             return []
         faults = remove(left)
-        time.sleep(0.05)
+        time.sleep(pause)
     return faults or [f"{each.kind} {each.name} is still there" for each in found(f"{RUN}={run}")]
