@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from cdaf import facts, project
-from cdaf.errors import ResolveError
+from cdaf.errors import ProjectError, ResolveError
 from cdaf.languages import Collection, python
 from cdaf.pins import Pins
+from cdaf.plan import Place
 from tests import pykit
 
 pytestmark = pytest.mark.docker
@@ -106,3 +107,43 @@ def test_a_wheel_of_another_python_is_refused(tmp_path: Path, index: pykit.Index
     found = pykit.service(tmp_path / "svc", index, config=config(HERE), files=files)
     with pytest.raises(ResolveError, match=r"which python:3\.13-slim cannot use"):
         collected(found, pinned(found))
+
+
+BUILD = """
+[build]
+run = [["maker", "made.txt"], ["sh", "-c", "mkdir -p dist && cp made.txt dist/x && chmod +x dist/x && rm made.txt"]]
+outputs = ["dist/**"]
+"""
+
+
+def test_build_commands_find_a_developer_s_tools_and_their_outputs_enter(tmp_path: Path, index: pykit.Index) -> None:
+    code = "import sys, svc\ndef main():\n    open(sys.argv[1], 'w').write(svc.name + open('text').read())\n"
+    pykit.wheel(index.folder, "maker", files={"maker.py": code}, entry_points="[console_scripts]\nmaker = maker:main\n")
+    more = '[dependency-groups]\ndev = ["maker"]\n'
+    files = {"text": " tracked", ".gitignore": "dist\n", "untracked": ""}
+    found = pykit.service(tmp_path / "svc", index, more, config(HERE, THERE) + BUILD, files)
+    pins = pinned(found)
+    collection = collected(found, pins)
+    assert [each.dependency.name for each in collection.archives] == ["svc"]
+    planned = python.plan(found, collection)
+    assert planned.generated["generated/build/dist/x"] == b"svc tracked"
+    for image in planned.plans.images:
+        assert Place("generated/build/dist/x", "/app/dist/x", 0o755) in image.layers[-1].entries
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cdaf.languages._python.commands._run", None)
+        assert python.plan(found, collected(found, pins)).generated == planned.generated
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('run = [["false"]]\noutputs = ["x"]', "[build] run failed"),
+        ('run = [["no-such-program"]]\noutputs = ["x"]', "[build] run failed"),
+        ('run = [["true"]]\noutputs = ["x", "pyproject.toml"]', "build.outputs: 'x' matches nothing"),
+    ],
+)
+def test_build_commands_that_fail_or_make_nothing(tmp_path: Path, index: pykit.Index, table: str, told: str) -> None:
+    found = pykit.service(tmp_path / "svc", index, config=config(HERE) + f"[build]\n{table}\n")
+    with pytest.raises(ProjectError) as caught:
+        collected(found, pinned(found))
+    assert caught.value.message.startswith(told)

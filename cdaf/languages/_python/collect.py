@@ -22,12 +22,20 @@ from cdaf.project import Project
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     """Fetch and build. Raises ProjectError when cdaf.lock is behind, ResolveError when something cannot be had."""
-    choices = resolve.of(lock)
+    archives = obtain(project, lock.pins, resolve.of(lock), resolve.targets(project, lock.pins))
+    if project.settings.build.run:
+        from cdaf.languages._python import commands
+
+        commands.outputs(project, lock.pins)
+    return languages.Collection(lock, tuple(archives))
+
+
+def obtain(project: Project, pins: Pins, choices: Sequence[Choice], goals: Sequence[Target]) -> list[languages.Archive]:
+    """The archives of these choices, fetched or built."""
     building = [choice for choice in choices if choice.kind != "wheel"]
-    behind = requirements.faults(building, lock.pins)
+    behind = requirements.faults(building, pins)
     if behind:
         raise ProjectError(listed("cdaf.lock", behind), "run `cdaf lock`")
-    goals = resolve.targets(project, lock.pins)
     headers = access.headers(project)
     wheels = {choice.url: choice for choice in choices if choice.kind == "wheel"}
     wants = [resolve.want(choice) for choice in choices if choice.url and choice.kind != "git"]
@@ -38,10 +46,9 @@ def collect(project: Project, lock: languages.Lock) -> languages.Collection:
 
     got = fetch.fetch(wants, headers, read)
     archives = [_fetched(choice, got[choice.url]) for choice in wheels.values()]
-    archives += _built(project, lock, building, got, headers, goals)
+    archives += _built(project, pins, building, got, headers, goals)
     _one_name_each(archives)
-    archives.sort(key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
-    return languages.Collection(lock, tuple(archives))
+    return sorted(archives, key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
 
 
 def _read(choice: Choice, goals: Sequence[Target], path: Path, sha256: str) -> None:
@@ -59,17 +66,17 @@ def _fetched(choice: Choice, got: fetch.Got) -> languages.Archive:
 
 def _built(
     project: Project,
-    lock: languages.Lock,
+    pins: Pins,
     building: Sequence[Choice],
     got: Mapping[str, fetch.Got],
     headers: fetch.Headers,
     goals: Sequence[Target],
 ) -> list[languages.Archive]:
     """Build, two at a time, what was not built before from the same inputs."""
-    builds = {each.key: each for each in lock.pins.builds}
+    builds = {each.key: each for each in pins.builds}
 
     def one(choice: Choice) -> list[languages.Archive]:
-        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers, goals, lock.pins)
+        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers, goals, pins)
         return [_archive(project, choice, each, platforms, goals) for each, platforms in made.items()]
 
     with ThreadPoolExecutor(2) as pool:

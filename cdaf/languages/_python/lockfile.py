@@ -96,11 +96,17 @@ def credentials(data: bytes) -> dict[str, tuple[str, str]]:
     return {host: (unquote(user), unquote(password)) for host, (user, _, password) in split.items()}
 
 
-def export(lock: Lockfile, root: Path, extras: Sequence[str], groups: Sequence[str]) -> bytes:
-    """The lock's PEP 751 form with these extras and groups, written by uv; it neither resolves nor fetches."""
+def export(
+    lock: Lockfile, root: Path, extras: Sequence[str], groups: Sequence[str], *, defaults: bool = False
+) -> bytes:
+    """The lock's PEP 751 form with these extras and groups, written by uv; it neither resolves nor fetches.
+
+    `defaults` adds the groups that a developer gets without asking (tool.uv.default-groups).
+    """
     options = [
         *("--frozen", "--offline", "--no-python-downloads", "--no-cache", "--no-progress", "--quiet", "--color=never"),
-        *("--format", "pylock.toml", "--no-header", "--no-default-groups", "--no-annotate"),
+        *("--format", "pylock.toml", "--no-header", "--no-annotate"),
+        *(() if defaults else ("--no-default-groups",)),
         *(word for extra in extras for word in ("--extra", extra)),
         *(word for group in groups for word in ("--group", group)),
     ]

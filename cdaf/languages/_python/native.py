@@ -15,6 +15,7 @@ from cdaf.errors import ResolveError
 from cdaf.languages._python import build, content, environment, lockfile, tree, venv
 from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
+from cdaf.languages._python.content import Spread
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target, basename
@@ -22,7 +23,7 @@ from cdaf.manifest import Dependency
 from cdaf.pins import Build, Requirement
 from cdaf.plan import Dir, Entry, Layer, Link, Place
 
-_SOURCE, _OUT = "/build/source", "/build/out"
+_SOURCE, OUT = "/build/source", "/build/out"
 # Calls the backend (PEP 517) of the project in the current folder and prints the wheel's name as its last line.
 _CALL = """\
 import importlib, os, sys
@@ -61,13 +62,13 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
         system = lockfile.manifest(laid / "pyproject.toml").get("build-system", {})
         backend = str(system.get("build-backend", "setuptools.build_meta:__legacy__"))
         path = ":".join(str(each) for each in system.get("backend-path", () if "build-backend" in system else (".",)))
-        with archive.open("rb") as tar:
+        with archive.open("rb") as put:
             ran = engine.run(
                 image,
-                [f"{VENV}/bin/python", "-c", _CALL, backend, path, _OUT],
-                put=iter(lambda: tar.read(1 << 20), b""),
-                take=_OUT,
-                env={**_environment(bench.target), **told},
+                [f"{VENV}/bin/python", "-c", _CALL, backend, path, OUT],
+                put=iter(lambda: put.read(1 << 20), b""),
+                take=OUT,
+                env={**variables(bench.target), **told},
                 platform=bench.target.platform,
                 workdir=_SOURCE,
                 user="0",
@@ -81,7 +82,8 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
         return build.keep(choice, source, pinned, told, built, bench.key)
 
 
-def _environment(target: Target) -> dict[str, str]:
+def variables(target: Target) -> dict[str, str]:
+    """What a command in a build's container knows."""
     return {
         "PATH": venv.search_path(target),
         "HOME": "/tmp",  # noqa: S108 - in a container of its own
@@ -102,24 +104,31 @@ def _fitting(requires: Sequence[Requirement], target: Target) -> list[Requiremen
 
 
 def _archive(folder: Path, laid: Path, requires: Sequence[Requirement], target: Target) -> Path:
-    """One tar of the environment and the source, as a layer is written."""
-    generated: content.Generated = {}
+    """The build requirements as an environment, and the source."""
     archives = [_requirement(each, target) for each in requires]
     choices = [Choice(name=each.name, kind="wheel", filename=basename(each.url)) for each in requires]
     spread = content.spreads(laid, choices, archives, target)
+    return tar(folder / "put.tar.gz", spread, target, _leaves(laid), _SOURCE)
+
+
+def tar(written: Path, spread: Sequence[Spread], target: Target, leaves: Iterable[Leaf], below: str) -> Path:
+    """One tar of an environment and of files below a folder, as a layer is written, with a place for what comes out."""
+    generated: content.Generated = {}
     again = content.repeated(spread, (), target)
-    entries: list[Entry] = [*content.skeleton(target, generated), Dir(_OUT), Dir(_SOURCE)]
+    entries: list[Entry] = [*content.skeleton(target, generated), Dir(OUT), Dir(below)]
     entries += [entry for each in spread for entry in content.entries(each, target, again, generated)]
-    contents = {each.dependency.archive: bytes_of.of_file(each.path, each.dependency.sha256) for each in archives}
+    contents = {
+        each.archive.dependency.archive: bytes_of.of_file(each.archive.path, each.archive.dependency.sha256)
+        for each in spread
+    }
     contents |= {name: bytes_of.of_bytes(data) for name, data in generated.items()}
-    for leaf in _leaves(laid):
-        path = f"{_SOURCE}/{leaf.name}"
+    for leaf in leaves:
+        path = f"{below}/{leaf.name}"
         if leaf.link:
             entries.append(Link(path, leaf.link))
         else:
             contents[path] = bytes_of.of_file(leaf.path)
             entries.append(Place(path, path, 0o755 if leaf.executable else 0o644))
-    written = folder / "put.tar.gz"
     with written.open("wb") as file:
         stream = Stream(file)
         layer.write(Layer("build", tuple(entries)), contents, {}, stream)
@@ -152,8 +161,8 @@ def _leaves(folder: Path) -> Iterable[Leaf]:
 
 def _taken(data: bytes, folder: Path, choice: Choice) -> Path:
     out = folder / "taken"
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        tree.untar(tar, out)
+    with tarfile.open(fileobj=io.BytesIO(data)) as taken:
+        tree.untar(taken, out)
     built = sorted(out.rglob("*.whl"))
     if len(built) != 1:
         raise ResolveError(f"{choice.key}: its build backend made {len(built)} wheels, and one was asked for")

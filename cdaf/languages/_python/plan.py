@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cdaf import languages
-from cdaf.errors import ProjectError
 from cdaf.languages._python import content, resolve, user, venv
 from cdaf.languages._python.content import Generated, Spread
 from cdaf.languages._python.values import VENV, Choice, Target
@@ -21,11 +20,10 @@ _PROBE = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=4)"
 
 def plan(project: Project, collection: languages.Collection) -> languages.Planned:
     """Lay out every platform. Raises ResolveError when two packages want one path."""
-    if project.settings.build.run:
-        raise ProjectError("[build] run is not known for Python yet", "commit what it makes, or build it as a package")
     choices = resolve.of(collection.lock)
     generated: Generated = {}
     targets = resolve.targets(project, collection.lock.pins)
+    made = _made(project, collection, generated)
     images, smoke = [], []
     for target in targets:
         if target.smoke:
@@ -33,13 +31,28 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
             continue
         chosen = [choice for choice in choices if target.platform in choice.main]
         spread = content.spreads(project.root, chosen, collection.archives, target)
-        images.append(_image(project, target, spread, generated))
+        images.append(_image(project, target, spread, made, generated))
         if project.settings.smoke.checks and not project.settings.smoke.image:
             smoke.append(_checks(project, collection, choices, target, spread, generated))
     return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated)
 
 
-def _image(project: Project, target: Target, spread: Sequence[Spread], generated: Generated) -> ImagePlan:
+def _made(project: Project, collection: languages.Collection, generated: Generated) -> dict[str, Place]:
+    """What [build] commands made, by name; it goes before a tracked file of the same name."""
+    if not project.settings.build.run:
+        return {}
+    from cdaf.languages._python import commands
+
+    found = {}
+    for each in commands.outputs(project, collection.lock.pins):
+        member = content.generate(generated, f"build/{each.name}", each.path.read_bytes(), "build")
+        found[each.name] = Place(member, f"{FOLDER}/{each.name}", 0o755 if each.executable else 0o644)
+    return found
+
+
+def _image(
+    project: Project, target: Target, spread: Sequence[Spread], made: Mapping[str, Place], generated: Generated
+) -> ImagePlan:
     again = content.repeated(spread, (), target)
     own = [each for each in spread if each.own]
     layers = [
@@ -49,7 +62,8 @@ def _image(project: Project, target: Target, spread: Sequence[Spread], generated
             "service",
             (
                 *(entry for each in own for entry in content.entries(each, target, again, generated)),
-                *(_file(each, "app") for each in project.files),
+                *(_file(each, "app") for each in project.files if each.name not in made),
+                *made.values(),
             ),
         ),
     ]

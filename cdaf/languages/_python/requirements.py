@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cdaf import fetch, process, progress
 from cdaf.errors import ResolveError
 from cdaf.languages._python import access, build, environment, lockfile, resolve, select, source
-from cdaf.languages._python.values import Choice, basename
+from cdaf.languages._python.values import Choice, Target, basename
 from cdaf.pins import Base, Build, Facts, Pins, Requirement
 from cdaf.project import Project
 
@@ -31,7 +31,11 @@ def pin(project: Project, bases: Mapping[str, Facts]) -> tuple[Build, ...]:
     pinned = tuple(
         Base(reference=reference, platform=platform, digest="", facts=facts) for platform, facts in bases.items()
     )
-    choices = [choice for choice in resolve.choices(project, Pins(bases=pinned)) if choice.kind != "wheel"]
+    named = resolve.choices(project, Pins(bases=pinned))
+    if project.settings.build.run:
+        first = Target(platform=pinned[0].platform, base=pinned[0])
+        named = (*named, *resolve.tools(project, first))
+    choices = list({choice.key: choice for choice in named if choice.kind != "wheel"}.values())
     if not choices:
         return ()
     with progress.step("pinning build requirements"), ThreadPoolExecutor(2) as pool:

@@ -35,8 +35,28 @@ def resolve(project: Project, pins: Pins) -> languages.Lock:
 def _inputs(project: Project, lock: lockfile.Lockfile, chosen: Sequence[Choice]) -> tuple[Path, ...]:
     """What decides the bundle beside the project's own files: the lock, the manifest, the folders to be built."""
     folders = [Path(choice.directory) for choice in chosen if choice.kind == "directory"]
-    found = [lock.path, project.root / "pyproject.toml", *folders]
+    found = [
+        lock.path,
+        project.root / "pyproject.toml",
+        *folders,
+        *([project.root] if project.settings.build.run else []),
+    ]
     return tuple(path for path in found if path.is_relative_to(project.repository))
+
+
+def tools(project: Project, target: Target) -> tuple[Choice, ...]:
+    """What [build] commands find beside them: the image's set and the groups of a developer, for one target."""
+    from cdaf.languages._python import select, stale
+
+    lock, service = lockfile.read(project.root, project.repository), project.settings.service
+    name = memo.key("tools", _key(project, lock, (target,)))
+    answer = memo.load(name, Answer)
+    if answer is None:
+        stale.refuse(project.root, lock)
+        exported = lockfile.export(lock, project.root, service.extras, service.groups, defaults=True)
+        answer = Answer(select.choose(select.parse(exported), None, (target,), project.root), _version())
+        memo.save(name, answer)
+    return answer.choices
 
 
 def check(project: Project) -> list[str]:

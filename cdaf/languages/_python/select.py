@@ -116,7 +116,8 @@ def _each(lock: Pylock, target: Target) -> list[str]:
         try:
             list(dataclasses.replace(lock, packages=[package]).select(environment=known, tags=tags))
         except PylockSelectError as error:
-            found.append(_unavailable(package, target) if package.wheels else f"{target.platform}: {error}")
+            missing = package.wheels and str(error).startswith("No wheel")
+            found.append(_unavailable(package, target) if missing else f"{target.platform}: {error}")
     return found
 
 

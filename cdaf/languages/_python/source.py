@@ -12,6 +12,7 @@ import msgspec
 from cdaf import fetch, http, places, process
 from cdaf.errors import CdafError, ProjectError, ResolveError
 from cdaf.languages._python import lockfile, tree
+from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import Choice
 
 # PEP 517: what a source without [build-system] is built with; PEP 518 has the `requires`.
@@ -52,12 +53,16 @@ def _directory(choice: Choice) -> Source:
     if not folder.is_dir():
         raise ProjectError(f"{choice.name}: {folder}, which uv.lock names, is no folder", "run `uv lock`")
     leaves = tree.tracked(folder)
+    identity = tree.digest(leaves)
 
     def lay(into: Path) -> Path:
         tree.copy(leaves, into)
+        laid = [Leaf(leaf.name, into / leaf.name, leaf.executable, leaf.link) for leaf in leaves]
+        if tree.digest(laid) != identity:
+            raise ProjectError(f"{folder} changed while it was packaged", "package again")
         return _below(into, choice)
 
-    return Source(tree.digest(leaves), lay)
+    return Source(identity, lay)
 
 
 def _git(choice: Choice) -> Source:
