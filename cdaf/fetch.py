@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from cdaf import http, places, progress, store
+from cdaf import http, places, progress, store, transfers
 from cdaf.errors import CdafError, ResolveError, faults
 
 KIND = "archives"
@@ -55,7 +55,6 @@ def fetch(
     error when trying again may help.
     """
     unique = {want.url: want for want in wants}
-    stop = threading.Event()
 
     def there(want: Want) -> Got | None:
         got = present(want)
@@ -64,24 +63,18 @@ def fetch(
         return got
 
     def missing(want: Want, moved: Callable[[int], None]) -> Got:
-        got = _download(want, headers, moved, stop)
+        got = _download(want, headers, moved)
         each(got)
         return got
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        try:
-            found = _gathered({url: pool.submit(there, want) for url, want in unique.items()})
-            absent = [want for url, want in unique.items() if found[url] is None]
-            have = {url: got for url, got in found.items() if got is not None}
-            if not absent:
-                return have
+    with transfers.workers(CONNECTIONS) as pool:
+        found = _gathered({url: pool.submit(there, want) for url, want in unique.items()})
+        have = {url: got for url, got in found.items() if got is not None}
+        absent = [want for url, want in unique.items() if url not in have]
+        if absent:
             with _counted(absent) as moved:
-                fetched = _gathered({want.url: pool.submit(missing, want, moved) for want in absent})
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return {url: (have | fetched)[url] for url in unique}
+                have |= _gathered({want.url: pool.submit(missing, want, moved) for want in absent})
+    return {url: have[url] for url in unique}
 
 
 def _gathered(running: Mapping[str, "Future[T]"]) -> dict[str, T]:
@@ -137,7 +130,7 @@ def _counted(wants: Sequence[Want]) -> Iterator[Callable[[int], None]]:
         yield moved
 
 
-def _download(want: Want, headers: Headers, moved: Callable[[int], None], stop: threading.Event) -> Got:
+def _download(want: Want, headers: Headers, moved: Callable[[int], None]) -> Got:
     """Fetch one archive, while no other thread or process fetches the same."""
     algorithm, value = _named(want)
     with _partial(algorithm, value) as (part, path):
@@ -145,7 +138,7 @@ def _download(want: Want, headers: Headers, moved: Callable[[int], None], stop: 
         if known is not None:
             path.unlink(missing_ok=True)
             return known
-        served = _filled(want, headers, part, moved, stop)
+        served = _filled(want, headers, part, moved)
         if served[algorithm] != value:
             path.unlink(missing_ok=True)
             raise ResolveError(
@@ -180,9 +173,7 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def _filled(
-    want: Want, headers: Headers, part: IO[bytes], moved: Callable[[int], None], stop: threading.Event
-) -> dict[str, str]:
+def _filled(want: Want, headers: Headers, part: IO[bytes], moved: Callable[[int], None]) -> dict[str, str]:
     """Bring the partial file to its end and return its digests; what an earlier run left may be damaged, so that a
     wrong whole is fetched once more from the start."""
     algorithm, value = _named(want)
@@ -192,12 +183,11 @@ def _filled(
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 for chunk in _chunks(want, headers, part, digests):
-                    if stop.is_set():
-                        raise CdafError("interrupted", transient=True)
+                    transfers.check()
                     moved(len(chunk))
                 break
             except CdafError as error:
-                if not error.transient or attempt == _ATTEMPTS or stop.is_set():
+                if not error.transient or attempt == _ATTEMPTS:
                     raise
         part.flush()
         found = {name: digest.hexdigest() for name, digest in digests.items()}

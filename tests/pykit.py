@@ -180,6 +180,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(data[:cut])
+        if self.path.rpartition("/")[2] in self.server.index.stalls:  # type: ignore[attr-defined]
+            self.wfile.flush()
+            self.server.index.over.wait(60)  # type: ignore[attr-defined]
         if cut is not None:
             self.close_connection = True
 
@@ -195,6 +198,8 @@ class Index:
         self.asked: list[tuple[str, str | None, str | None]] = []
         self.cuts: dict[str, int] = {}  # by file: break off after so many bytes, once
         self.replaced: dict[str, bytes] = {}
+        self.stalls: set[str] = set()  # say no more after the cut, and keep the connection
+        self.over = threading.Event()
         self.ranges = True
         self.login = ""
         self.url = ""
@@ -225,6 +230,7 @@ def serving(folder: Path) -> Iterator[Index]:
     try:
         yield index
     finally:
+        index.over.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,3 +191,22 @@ def test_two_processes_share_one_cache(index: pykit.Index, cache: Path) -> None:
     assert done == [str(sorted(each.hashes["sha256"] for each in wants)) + "\n"] * 3
     assert len(index.asked) == 6
     assert left_over(cache) == []
+
+
+def test_ctrl_c_ends_a_stalled_transfer_and_keeps_what_came(index: pykit.Index, cache: Path) -> None:
+    wanted = want(index, "big", BIG)
+    index.cuts["big"] = 1_000_000
+    index.stalls.add("big")
+    partial = cache / "archives" / "partial" / f"sha256-{wanted.hashes['sha256']}"
+    program = f"from cdaf import fetch; fetch.fetch([fetch.Want('big', {wanted.url!r}, {wanted.hashes!r})])"
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as running:
+        while not partial.exists() or partial.stat().st_size == 0:
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=20)
+    assert told.strip().endswith("KeyboardInterrupt")
+    index.stalls.clear()
+    have = partial.stat().st_size
+    assert fetch.fetch([wanted])[wanted.url].path.read_bytes() == BIG
+    assert index.asked[-1][1] == f"bytes={have}-"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cdaf import fetch, languages, progress
+from cdaf import fetch, languages, progress, transfers
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.errors import faults as listed
 from cdaf.languages._python import access, build, buildenv, requirements, resolve, source, wheel
@@ -79,7 +78,7 @@ def _built(
         made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers, goals, pins)
         return [_archive(project, choice, each, platforms, goals) for each, platforms in made.items()]
 
-    with ThreadPoolExecutor(2) as pool:
+    with transfers.workers(2) as pool:
         return [archive for archives in pool.map(one, building) for archive in archives]
 
 

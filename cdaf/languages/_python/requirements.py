@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdaf import fetch, process, progress
+from cdaf import fetch, process, progress, transfers
 from cdaf.errors import ResolveError
 from cdaf.languages._python import access, build, environment, lockfile, resolve, select, source
 from cdaf.languages._python.values import Choice, Target, basename
@@ -38,7 +37,7 @@ def pin(project: Project, bases: Mapping[str, Facts]) -> tuple[Build, ...]:
     choices = list({choice.key: choice for choice in named if choice.kind != "wheel"}.values())
     if not choices:
         return ()
-    with progress.step("pinning build requirements"), ThreadPoolExecutor(2) as pool:
+    with progress.step("pinning build requirements"), transfers.workers(2) as pool:
         sdists = [resolve.want(choice) for choice in choices if choice.kind == "sdist"]
         headers = access.headers(project)
         got = fetch.fetch(sdists, headers)
