@@ -114,7 +114,7 @@ def judge_service(stand: Stand, state: State | None, when: str) -> None:
     fault = _fault(state) or ("exited with code 0" if state.over else None)
     if fault is None:
         return
-    hint = "read its log below"
+    hint = "read its log, of which the end is shown"
     if state.exit_code == 0 and not state.oom:
         hint = "service.start must name a command that stays in the foreground"
     raise SmokeError(f"service {fault} {when}", hint, tail(stand, state))
