@@ -73,7 +73,9 @@ def packaged(name: str, shared: Path) -> Path:
 
 def ask(words: Sequence[str]) -> str:
     """What another program prints."""
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{words[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def labelled(kind: str) -> list[str]:

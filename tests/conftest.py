@@ -54,13 +54,15 @@ def mirror(engine: Engine) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine, worker_id: str) -> Path:
-    """A folder that all workers of a run share."""
+def shared(tmp_path_factory: pytest.TempPathFactory, engine: Engine, worker_id: str) -> Iterator[Path]:
+    """A folder that all workers of a run share; within it a cache that starts empty, for what is packaged once."""
     del engine
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "shared"
     folder.mkdir(exist_ok=True)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CDAF_CACHE", str(folder / "cache"))
+        yield folder
 
 
 RegistryFactory = Callable[..., serve.Registry]

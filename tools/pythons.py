@@ -1,7 +1,7 @@
 """Python interpreters of other versions, for tests that compare what they make: `python3 tools/pythons.py [VERSION]…`.
 
 Without arguments: those of this machine. With versions: images of them, made of Debian's packages and pushed to the
-local registry as `cdaf-test/python:VERSION`, which the engine knows by that very name.
+local registry as `cdaf-test/python-git:VERSION`, which the engine knows by that very name.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def stand_in(version: str) -> standins.StandIn:
     package = f"python{version}"
     names = ("python", "python3")
     return standins.StandIn(
-        "cdaf-test/python",
+        "cdaf-test/python-git",
         version,
         (package, "ca-certificates", "git"),
         package,
