@@ -77,8 +77,8 @@ def read(
     if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):
         found.append(f"service.name: {name!r} cannot name an image: use a-z, 0-9 and single . _ - between them")
     listed = {entry.name: entry for entry in git.tracked(root)}
-    files = _files(root, top, listed, settings.service.include, "service.include", found)
-    checks = _files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found)
+    files = _by_name(_files(root, top, listed, settings.service.include, "service.include", found))
+    checks = _by_name(_files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found))
     compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
     found += stack.check(settings.smoke, [file.path for file in compose])
     if found:
@@ -153,13 +153,18 @@ def _check_patterns(settings: Settings, listed: Iterable[str]) -> tuple[str, ...
 def _files(
     root: Path, top: Path, listed: Mapping[str, git.Tracked], patterns: Iterable[str], key: str, found: list[str]
 ) -> tuple[File, ...]:
-    names: set[str] = set()
+    names: dict[str, None] = {}
     for pattern in patterns:
         hits = matching(pattern, listed)
         if not hits:
             found.append(f"{key}: {pattern!r} matches nothing that git tracks")
-        names.update(hits)
-    return tuple(file for name in sorted(names) if (file := _file(root, top, listed[name], key, found)))
+        names |= dict.fromkeys(sorted(hits))
+    return tuple(file for name in names if (file := _file(root, top, listed[name], key, found)))
+
+
+def _by_name(files: tuple[File, ...]) -> tuple[File, ...]:
+    """In an order of their own: only compose files are merged as they were declared."""
+    return tuple(sorted(files, key=lambda file: file.name))
 
 
 def _file(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str]) -> File | None:

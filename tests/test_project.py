@@ -199,3 +199,11 @@ def test_a_lock_above_and_a_service_below(tmp_path: Path) -> None:
 
 def test_tracked_files_have_gits_own_modes(service: Path) -> None:
     assert git.tracked(service / "app") == (git.Tracked("main.py", "100644"),)
+
+
+def test_compose_files_keep_their_order(service: Path) -> None:
+    table = '[smoke]\ncompose = ["z.yaml", "a.yaml"]\n'
+    compose = "services:\n  one:\n    image: postgres:17\n"
+    makers.write(service, {"cdaf.toml": TOML + table, "z.yaml": compose, "a.yaml": compose.replace("one", "two")})
+    makers.commit(service)
+    assert [file.name for file in read(service).compose] == ["z.yaml", "a.yaml"]
