@@ -258,6 +258,7 @@ def test_no_such_file(tmp_path: Path) -> None:
             bundle.open(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_two_thousand_changes_of_a_byte(tmp_path: Path) -> None:
     path = bundlekit.sealed(tmp_path).path
     whole = path.read_bytes()
@@ -429,6 +430,7 @@ def test_a_file_too_large_for_its_limit(tmp_path: Path, heap: Path) -> None:
 # Large.
 
 
+@pytest.mark.slow
 def test_a_file_of_three_gigabytes(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     if free < 4 << 30:
@@ -463,6 +465,7 @@ class Listening(progress.Silent):
         self.heard.append(text)
 
 
+@pytest.mark.slow
 def test_a_zip64_bundle_says_how_to_start_its_launcher(tmp_path: Path) -> None:
     listening, before = Listening(), progress._sink
     progress.use(listening)

@@ -256,6 +256,7 @@ def _wheel(folder: Path) -> Path:
 # programs
 
 
+@pytest.mark.slow
 def test_uv_comes_from_the_package_index_when_there_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     assert uv.find() is None

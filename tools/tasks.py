@@ -42,10 +42,10 @@ def lint() -> None:
 
 
 def check() -> None:
-    """Lint, types and every test that needs no engine."""
+    """Lint, types and every test that needs no engine and little time."""
     setup()
     lint()
-    _step([*PYTEST, "-m", "not docker"])
+    _step([*PYTEST, "-m", "not docker and not slow"])
 
 
 def test() -> None:
