@@ -1,6 +1,5 @@
 """Building a wheel from source, without network, and keeping it by what went in."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import msgspec
 from cdaf import store
 from cdaf.errors import CdafError, ResolveError
 from cdaf.fetch import KIND
-from cdaf.languages._python import buildenv, isolation, memo
+from cdaf.languages._python import buildenv, isolation, memo, scratch
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice
 from cdaf.pins import Build
@@ -41,8 +40,7 @@ def on_host(choice: Choice, source: Source, pinned: Build, told: Mapping[str, st
 
     Raises ResolveError, with the backend's output, when it fails.
     """
-    with tempfile.TemporaryDirectory(prefix="cdaf-build-") as temporary:
-        folder = Path(temporary)
+    with scratch.folder() as folder:
         built = call(choice, _laid(source, folder), folder, pinned, told, "build_wheel")
         return keep(choice, source, pinned, told, folder / "out" / built)
 
@@ -51,8 +49,8 @@ def keep(choice: Choice, source: Source, pinned: Build, told: Mapping[str, str],
     """Bring a built wheel into its canonical form and into the store."""
     from cdaf.languages._python.repack import repack
 
-    with tempfile.TemporaryDirectory(prefix="cdaf-repack-") as temporary:
-        canonical = repack(built, Path(temporary))
+    with scratch.folder() as temporary:
+        canonical = repack(built, temporary)
         with canonical.open("rb") as file:
             sha256, _ = store.put(KIND, iter(lambda: file.read(1 << 20), b""))
     made = Made(built.name, sha256)

@@ -3,14 +3,13 @@
 import fcntl
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cdaf import fetch, places, process, store
 from cdaf.errors import ResolveError
-from cdaf.languages._python import lockfile, memo
+from cdaf.languages._python import lockfile, memo, scratch
 from cdaf.languages._python.values import basename
 from cdaf.pins import Requirement
 
@@ -60,10 +59,10 @@ def _make(folder: Path, requires: Sequence[Requirement]) -> None:
     process.must([uv, "venv", *quiet, "--no-project", "--python", sys.executable, str(folder)], ResolveError, failure)
     if not requires:
         return
-    with tempfile.TemporaryDirectory(prefix="cdaf-wheels-") as temporary:
+    with scratch.folder() as temporary:
         wheels = []
         for each in requires:
-            wheels.append(Path(temporary) / basename(each.url))
+            wheels.append(temporary / basename(each.url))
             wheels[-1].symlink_to(store.path(fetch.KIND, each.sha256))
         install = [uv, "pip", "install", *quiet, "--python", str(folder / "bin" / "python"), "--no-deps", "--no-index"]
         process.must([*install, *map(str, wheels)], ResolveError, failure)

@@ -7,7 +7,6 @@ import json
 import platform
 import re
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import msgspec
 from cdaf import engine, languages, patterns, progress, store
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.fetch import KIND
-from cdaf.languages._python import collect, content, environment, memo, native, resolve, tree
+from cdaf.languages._python import collect, content, environment, memo, native, resolve, scratch, tree
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.pins import Pins
@@ -99,8 +98,8 @@ def _run(
     spread = content.spreads(project.root, choices, archives, target)
     settings = project.settings.build
     told = json.dumps([settings.run, [_expression(each) for each in settings.outputs], native.OUT])
-    with tempfile.TemporaryDirectory(prefix="cdaf-commands-") as temporary:
-        archive = native.tar(Path(temporary) / "put.tar.gz", spread, target, leaves, _APP)
+    with scratch.folder() as temporary:
+        archive = native.tar(temporary / "put.tar.gz", spread, target, leaves, _APP)
         with archive.open("rb") as put:
             ran = engine.run(
                 image,
@@ -115,7 +114,7 @@ def _run(
         if ran.code:
             output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
             raise ProjectError("[build] run failed", "mend the command, or what it needs", output)
-        return _kept(ran.taken, Path(temporary) / "taken")
+        return _kept(ran.taken, temporary / "taken")
 
 
 def _expression(pattern: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from cdaf import content as bytes_of
 from cdaf import engine, fetch, languages, layer, store
 from cdaf.coder import Stream
 from cdaf.errors import ResolveError
-from cdaf.languages._python import build, content, environment, lockfile, tree, venv
+from cdaf.languages._python import build, content, environment, lockfile, scratch, tree, venv
 from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
 from cdaf.languages._python.content import Spread
@@ -54,8 +53,7 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
     Raises ResolveError, with the backend's output, when the build fails.
     """
     image = engine.ensure(bench.reference, bench.digest, bench.target.platform)
-    with tempfile.TemporaryDirectory(prefix="cdaf-native-") as temporary:
-        folder = Path(temporary)
+    with scratch.folder() as folder:
         (folder / "source").mkdir()
         laid = source.lay(folder / "source")
         archive = _archive(folder, laid, _fitting(pinned.requires, bench.target), bench.target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdaf import fetch, process, progress, transfers
 from cdaf.errors import ResolveError
-from cdaf.languages._python import access, build, environment, lockfile, resolve, select, source
+from cdaf.languages._python import access, build, environment, lockfile, resolve, scratch, select, source
 from cdaf.languages._python.values import Choice, Target, basename
 from cdaf.pins import Base, Build, Facts, Pins, Requirement
 from cdaf.project import Project
@@ -48,8 +48,7 @@ def pin(project: Project, bases: Mapping[str, Facts]) -> tuple[Build, ...]:
 def _pin(
     project: Project, choice: Choice, got: fetch.Got | None, bases: Mapping[str, Facts], headers: fetch.Headers
 ) -> Build:
-    with tempfile.TemporaryDirectory(prefix="cdaf-pin-") as temporary:
-        folder = Path(temporary)
+    with scratch.folder() as folder:
         (folder / "source").mkdir()
         laid = source.of(choice, got).lay(folder / "source")
         declared = source.declared(laid)
