@@ -36,9 +36,8 @@ def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path |
 
 def tell(done: "Sequence[Publication]") -> None:
     """Print where an image stands now, and say what can be done with it there."""
-    for each in done:
-        if each.hint:
-            progress.note(each.hint)
+    for hint in dict.fromkeys(each.hint for each in done if each.hint):
+        progress.note(hint)
     fields = ("target", "reference", "digest", "tags", "state")
     told = [{name: getattr(each, name) for name in fields} for each in done]
     console.answer({"publications": told}, [each.reference for each in done])
