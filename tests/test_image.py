@@ -172,3 +172,32 @@ def test_a_wheel_in_a_slice_of_a_file_is_read_in_place(tmp_path: Path) -> None:
     first = image.assemble(planned(layers=layers), {"deps/a.whl": part})
     store.path("layers", next(iter(sorted((tmp_path / "cache/layers").glob("*/*")))).name).unlink()
     assert image.assemble(planned(layers=layers), {"deps/a.whl": whole}) == first
+
+
+LARGE = """
+import resource, sys
+from pathlib import Path
+from cdaf import content, image, plan
+from tests.test_image import CONTENTS, planned
+large = content.of_file(Path(sys.argv[1]))
+layers = (plan.Layer("large", (plan.Place("app/large", "/app/large"),)),)
+print(image.assemble(planned(layers=layers), {"app/large": large}).layers[0].size)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_of_three_gigabytes_takes_little_memory(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(3 << 30)
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE, str(tmp_path / "large")],
+        env={**os.environ, "CDAF_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    size, peak = map(int, done.stdout.split())
+    assert 0 < size < 3 << 24
+    assert peak < 200 << 10  # KiB
