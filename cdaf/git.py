@@ -1,5 +1,11 @@
-"""What git knows of a project: its commit, its tracked files, its tags."""
+"""What git knows of a project: its commit, its tracked files, its tags.
 
+A user's own settings change what some of git's commands say; these ask for what no setting changes.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,6 +14,11 @@ from cdaf import process
 from cdaf.errors import ProjectError
 
 _ENV = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+# Hooks and aliases set these; here the folder alone says which repository is meant.
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX")
+_FILTERS = ("filter", "ident", "working-tree-encoding")
+_CHUNK = 1 << 20
+_AT_ONCE = 500
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -21,10 +32,14 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Tracked(msgspec.Struct, frozen=True):
-    """One tracked path, relative to the work tree's root, with git's mode (100644, 100755, 120000, 160000)."""
+    """One tracked path, relative to the folder asked about, with git's mode (100644, 100755, 120000, 160000).
+
+    `blob` is the hex name of its content, SHA-1 or SHA-256 as the repository has it.
+    """
 
     name: str
     mode: str
+    blob: str = ""
 
 
 def head(folder: Path) -> Head:
@@ -38,35 +53,94 @@ def head(folder: Path) -> Head:
             "run `git init`, then add and commit the service's files",
             "" if b"not a git repository" in told.stderr else told.stderr.decode(errors="replace").strip(),
         )
-    top, shallow = told.stdout.decode().splitlines()
-    logged = _git(folder, "log", "-1", "--format=%H%n%ct%n%D", "--decorate=full")
-    if logged.code:
+    # A folder's name may hold a line end, and bytes that are no text.
+    top, _, shallow = os.fsdecode(told.stdout).rstrip("\n").rpartition("\n")
+    shown = _git(folder, "log", "-1", "--no-show-signature", "--no-color", "--format=%H %ct")
+    if shown.code:
         raise ProjectError(f"{top} has no commit yet", "commit the service's files")
-    commit, time, decorations = [*logged.stdout.decode().splitlines(), ""][:3]
-    named = (name.removeprefix("tag: ") for name in decorations.split(", "))
-    tags = tuple(sorted(name.removeprefix("refs/tags/") for name in named if name.startswith("refs/tags/")))
-    return Head(Path(top), commit, int(time), tags, shallow == "true")
+    commit, time = shown.stdout.decode().split()
+    listed = _must(folder, "for-each-ref", "--points-at=HEAD", "--format=%(refname:strip=2)", "refs/tags")
+    return Head(Path(top), commit, int(time), tuple(sorted(os.fsdecode(listed).splitlines())), shallow == "true")
 
 
 def tracked(folder: Path) -> tuple[Tracked, ...]:
     """Every tracked path below `folder`, relative to it. Raises ProjectError for a name that is not UTF-8."""
     listed = _must(folder, "ls-files", "-z", "--stage")
-    names: dict[str, str] = {}
+    found: dict[str, Tracked] = {}
     for row in filter(None, listed.split(b"\0")):
         meta, _, name = row.partition(b"\t")
         try:
-            names[name.decode()] = meta[:6].decode()
+            mode, blob, _ = meta.decode().split(" ")
+            found[name.decode()] = Tracked(name.decode(), mode, blob)
         except UnicodeDecodeError as error:
             raise ProjectError(
                 f"{name!r} in {folder} is not a UTF-8 file name, and a bundle holds no other", "rename the file"
             ) from error
-    return tuple(Tracked(name, mode) for name, mode in sorted(names.items()))
+    return tuple(found[name] for name in sorted(found))
 
 
 def changed(root: Path) -> frozenset[str]:
     """Tracked paths, relative to the root, that differ from HEAD: modified, added or deleted."""
     listed = _must(root, "status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
     return frozenset(row[3:].decode(errors="surrogateescape") for row in listed.split(b"\0") if row)
+
+
+def differing(root: Path, entries: Iterable[Tracked]) -> frozenset[str]:
+    """The entries whose files are not what the index has, by their bytes.
+
+    `status` may not say so: files can be marked as unchanged, a sparse checkout leaves some out, and line ends that
+    one machine's configuration asks for count as equal. What the repository's own attributes ask for is equal here
+    too: filters, encodings and line ends.
+    """
+    suspects = [each for each in entries if each.mode != "160000" and _blob(root, each) != each.blob]
+    names = [each.name for each in suspects if (root / each.name).is_file() and not (root / each.name).is_symlink()]
+    filtered = dict(_cleaned(root, _with_filters(root, names)))
+    return frozenset(each.name for each in suspects if filtered.get(each.name) != each.blob)
+
+
+def _blob(root: Path, entry: Tracked) -> str:
+    """The hex name that git would give to the file's bytes as they lie on disk, empty when there is no such file."""
+    path = root / entry.name
+    digest = hashlib.sha1(usedforsecurity=False) if len(entry.blob) == 40 else hashlib.sha256()
+    try:
+        if entry.mode == "120000":
+            target = os.fsencode(path.readlink())
+            digest.update(b"blob %d\0" % len(target) + target)
+        elif path.is_symlink() or not path.is_file():
+            return ""
+        else:
+            with path.open("rb") as file:
+                digest.update(b"blob %d\0" % os.fstat(file.fileno()).st_size)
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        # A link on a file system without links is a file that holds its target; it enters as no link either.
+        raise ProjectError(f"{path} cannot be read: {error.strerror}", "make it readable") from error
+    return digest.hexdigest()
+
+
+def _with_filters(root: Path, names: Sequence[str]) -> list[str]:
+    """Those that an attribute of the repository gives another form on disk (gitattributes(5))."""
+    found: dict[str, None] = {}
+    for some in _parts(names):
+        asked = ("check-attr", "-z", *_FILTERS, "eol", "--", *some)
+        told = _must(root, "-c", "core.attributesFile=", *asked).decode().split("\0")
+        for name, attribute, value in zip(told[::3], told[1::3], told[2::3], strict=False):
+            if value == "crlf" or (attribute in _FILTERS and value not in ("unspecified", "unset")):
+                found[name] = None
+    return list(found)
+
+
+def _cleaned(root: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each name with the blob that its file becomes by the filters."""
+    for some in _parts(names):
+        yield from zip(some, _must(root, "hash-object", "--", *some).decode().split(), strict=True)
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE))
 
 
 def describe(folder: Path) -> str | None:
@@ -76,10 +150,14 @@ def describe(folder: Path) -> str | None:
 
 
 def _git(folder: Path, *words: str) -> process.Finished:
-    return process.run(["git", "-C", str(folder), *words], env=_ENV)
+    return process.run(_command(folder, words), env=_ENV)
 
 
 def _must(folder: Path, *words: str) -> bytes:
-    return process.must(
-        ["git", "-C", str(folder), *words], ProjectError, f"git {words[0]} failed in {folder}", env=_ENV
-    )
+    verb = next(word for word in words if not word.startswith("-c") and "=" not in word)
+    return process.must(_command(folder, words), ProjectError, f"git {verb} failed in {folder}", env=_ENV)
+
+
+def _command(folder: Path, words: Sequence[str]) -> list[str]:
+    unset = [word for name in _ELSEWHERE for word in ("-u", name)]
+    return ["env", *unset, "git", "-C", str(folder), *words]

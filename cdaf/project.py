@@ -14,6 +14,7 @@ from cdaf.settings import Settings, Smoke
 from cdaf.versions import Version
 
 DEFAULT_CHECKS = Smoke().files
+_LATEST = 253402300799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -121,17 +122,21 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
 
 
 def _differing(top: Path, inputs: Iterable[Path]) -> set[str]:
+    tracked = {entry.name: entry for entry in git.tracked(top)}
+    entering: set[str] = set()
+    untracked: set[str] = set()
     changed = git.changed(top)
-    names = {entry.name for entry in git.tracked(top)}
-    found = set()
     for path in inputs:
         name = path.resolve().relative_to(top).as_posix() if path.resolve().is_relative_to(top) else ""
         if path.is_dir():
             inside = "" if name in ("", ".") else f"{name}/"
-            found |= {entry for entry in changed if entry.startswith(inside)}
-        elif name and (name in changed or name not in names):
-            found.add(name)
-    return found
+            entering |= {entry for entry in {*tracked, *changed} if entry.startswith(inside)}
+        elif name in tracked or name in changed:
+            entering.add(name)
+        elif name:
+            untracked.add(name)
+    unsaid = [tracked[name] for name in sorted(entering - changed) if name in tracked]
+    return untracked | (entering & changed) | git.differing(top, unsaid)
 
 
 def _no_language(declared: str | None) -> str:
@@ -196,9 +201,16 @@ def _link(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str])
 def _time(committed: int, environ: Mapping[str, str]) -> int:
     """The one time in a bundle; SOURCE_DATE_EPOCH wins (reproducible-builds.org specification)."""
     told = environ.get("SOURCE_DATE_EPOCH", "")
-    if told and not told.isdigit():
+    if told and not re.fullmatch("[0-9]{1,12}", told):
         raise ProjectError(f"SOURCE_DATE_EPOCH is {told!r}, not a number of seconds", "unset it, or set it to digits")
-    return int(told) if told else committed
+    time = int(told) if told else committed
+    if not 0 <= time <= _LATEST:
+        raise ProjectError(
+            f"{'SOURCE_DATE_EPOCH' if told else 'the commit'} says {time} s, and a bundle tells no time before 1970 "
+            "or after 9999",
+            "set SOURCE_DATE_EPOCH to another time",
+        )
+    return time
 
 
 def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -> Version:

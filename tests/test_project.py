@@ -198,7 +198,7 @@ def test_a_lock_above_and_a_service_below(tmp_path: Path) -> None:
 
 
 def test_tracked_files_have_gits_own_modes(service: Path) -> None:
-    assert git.tracked(service / "app") == (git.Tracked("main.py", "100644"),)
+    assert [(each.name, each.mode) for each in git.tracked(service / "app")] == [("main.py", "100644")]
 
 
 def test_compose_files_keep_their_order(service: Path) -> None:
@@ -207,3 +207,17 @@ def test_compose_files_keep_their_order(service: Path) -> None:
     makers.write(service, {"cdaf.toml": TOML + table, "z.yaml": compose, "a.yaml": compose.replace("one", "two")})
     makers.commit(service)
     assert [file.name for file in read(service).compose] == ["z.yaml", "a.yaml"]
+
+
+def test_what_git_was_told_not_to_see_makes_a_tree_dirty(service: Path) -> None:
+    makers.git(service, "update-index", "--assume-unchanged", "app/main.py")
+    (service / "app" / "main.py").write_text("print('not what was committed')\n")
+    assert project.settle(read(service), ()).source.dirty
+    with pytest.raises(ProjectError, match="app/main.py"):
+        project.settle(read(service, release=True), (), release=True)
+
+
+@pytest.mark.parametrize("told", ["²", "٣٤", "-1", "1e3", "99999999999999999999", "253402300800"])
+def test_a_time_that_no_manifest_can_write(service: Path, told: str) -> None:
+    with pytest.raises(ProjectError, match="SOURCE_DATE_EPOCH"):
+        project.read(service, environ={"SOURCE_DATE_EPOCH": told})

@@ -37,11 +37,13 @@ def tracked(folder: Path) -> tuple[Leaf, ...]:
     """
     if process.run(["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"]).code:
         return tuple(_leaf(folder, name) for name in sorted(_walked(folder)))
-    names = [entry.name for entry in git.tracked(folder) if entry.mode != "160000"]
-    there = [name for name in names if (folder / name).is_symlink() or (folder / name).is_file()]
+    entries = [entry for entry in git.tracked(folder) if entry.mode != "160000"]
+    there = [entry for entry in entries if (folder / entry.name).is_symlink() or (folder / entry.name).is_file()]
     if not there:
         raise ProjectError(f"git tracks no file in {folder}, and what is built is what git tracks", "commit its files")
-    return tuple(_leaf(folder, name) for name in there)
+    # The mode is git's: a work tree may be on a file system that has none, or be told not to heed them.
+    leaves = ((_leaf(folder, entry.name), entry.mode == "100755") for entry in there)
+    return tuple(msgspec.structs.replace(leaf, executable=executable and not leaf.link) for leaf, executable in leaves)
 
 
 def _walked(folder: Path) -> Iterator[str]:

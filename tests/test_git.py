@@ -1,0 +1,95 @@
+"""What git knows is asked so that no setting of a user or machine changes the answer."""
+
+from pathlib import Path
+
+import pytest
+
+from cdaf import git
+from tests import makers
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    return makers.repository(tmp_path / "tree", {"a.txt": "one\ntwo\n", "b.txt": "b\n", "d/c.txt": "c\n"})
+
+
+def differing(root: Path) -> frozenset[str]:
+    return git.differing(root, git.tracked(root))
+
+
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (tmp_path / "gitconfig").write_text(text)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+
+
+def test_no_setting_hides_a_tag(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers.git(tree, "tag", "v1.0")
+    makers.git(tree, "tag", "-a", "-m", "annotated", "v1.1")
+    configured(tmp_path, monkeypatch, "[log]\nexcludeDecoration = refs/tags/*\nshowSignature = true\ndecorate = no\n")
+    assert git.head(tree).tags == ("v1.0", "v1.1")
+
+
+def test_a_hook_of_another_repository_changes_nothing(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = makers.repository(tmp_path / "other", {"x": "x"})
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert git.head(tree).root == tree
+    assert [entry.name for entry in git.tracked(tree)] == ["a.txt", "b.txt", "d/c.txt"]
+
+
+def test_a_folder_with_a_line_end_in_its_name(tmp_path: Path) -> None:
+    odd = makers.repository(tmp_path / "two\nlines", {"a": "a"})
+    assert git.head(odd).root == odd
+
+
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_marked_as_unchanged_is_compared_all_the_same(tree: Path, mark: str) -> None:
+    makers.git(tree, "update-index", mark, "a.txt")
+    assert differing(tree) == set()
+    (tree / "a.txt").write_text("other\n")
+    assert "a.txt" not in git.changed(tree), "git's own status keeps silent"
+    assert differing(tree) == {"a.txt"}
+
+
+def test_a_file_that_a_sparse_checkout_leaves_out_differs(tree: Path) -> None:
+    makers.git(tree, "sparse-checkout", "set", "--no-cone", "/a.txt")
+    assert differing(tree) == {"b.txt", "d/c.txt"}
+
+
+def test_line_ends_of_one_machine_differ(tree: Path) -> None:
+    makers.git(tree, "config", "core.autocrlf", "true")
+    for name in ("a.txt", "b.txt"):
+        (tree / name).unlink()
+        makers.git(tree, "checkout", "--", name)
+    assert (tree / "a.txt").read_bytes() == b"one\r\ntwo\r\n"
+    assert git.changed(tree) == set()
+    assert differing(tree) == {"a.txt", "b.txt"}
+
+
+def test_what_the_repository_asks_for_is_no_difference(tmp_path: Path) -> None:
+    files = {".gitattributes": "*.bat text eol=crlf\n*.id ident\n", "a.bat": "one\r\n", "b.id": "$Id$\n"}
+    tree = makers.repository(tmp_path / "tree", files)
+    (tree / "b.id").unlink()
+    makers.git(tree, "checkout", "--", "b.id")
+    assert b"$Id: " in (tree / "b.id").read_bytes()
+    assert differing(tree) == set()
+    (tree / "a.bat").write_bytes(b"two\r\n")
+    assert differing(tree) == {"a.bat"}
+
+
+def test_the_users_own_attributes_excuse_nothing(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "attributes").write_text("*.txt text eol=crlf\n")
+    configured(tmp_path, monkeypatch, f"[core]\nattributesFile = {tmp_path / 'attributes'}\n")
+    (tree / "a.txt").write_bytes(b"one\r\ntwo\r\n")
+    assert differing(tree) == {"a.txt"}
+
+
+def test_links_are_compared_by_where_they_point(tree: Path) -> None:
+    (tree / "l").symlink_to("a.txt")
+    makers.commit(tree)
+    assert differing(tree) == set()
+    (tree / "l").unlink()
+    (tree / "l").symlink_to("b.txt")
+    assert differing(tree) == {"l"}
