@@ -11,7 +11,7 @@ from cdaf import config, git, languages, patterns, stack
 from cdaf.errors import ProjectError
 
 LOOKERS = {"python": "cdaf.starter_python"}
-_PASSED_OVER = {"node_modules", "__pycache__", "dist", "build", "site-packages"}
+_PASSED_OVER = {"node_modules", "venv", "__pycache__", "dist", "build", "site-packages"}
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -67,16 +67,17 @@ def look(root: Path) -> Findings:
 
 
 def files(root: Path) -> list[str]:
-    """The names below `root` that git tracks; all but hidden and built ones where there is no git yet."""
+    """The names below `root` that git tracks; all but hidden and built ones where nothing is added to git yet."""
     try:
-        return [entry.name for entry in git.tracked(root)]
+        listed = [entry.name for entry in git.tracked(root)]
     except ProjectError:
-        names = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        return sorted(
-            name.as_posix()
-            for name in names
-            if not any(part.startswith(".") or part in _PASSED_OVER for part in name.parts)
-        )
+        listed = []
+    names = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return listed or sorted(
+        name.as_posix()
+        for name in names
+        if not any(part.startswith(".") or part in _PASSED_OVER for part in name.parts)
+    )
 
 
 def known_sidecars(wanted: Sequence[str]) -> tuple[str, ...]:

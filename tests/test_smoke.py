@@ -169,6 +169,13 @@ def test_listens_on_the_wrong_port(tmp_path: Path) -> None:
     assert error.message == "no answer on port 8000 within 4 s: the service listens on 9000"
 
 
+def test_listens_on_the_wrong_port_beside_a_health_check_that_ends_in_a_traceback(tmp_path: Path) -> None:
+    page = "http://127.0.0.1:8000/healthz"
+    health = plan.Health(("python", "-c", f"import urllib.request as u; u.urlopen('{page}')"))
+    error = failing(tmp_path, start=("python", "/app/server.py", "9000"), image_health=health, timeout=4)
+    assert error.message == "no answer on port 8000 within 4 s: the service listens on 9000"
+
+
 def test_listens_on_its_own_loopback_alone(tmp_path: Path) -> None:
     error = failing(tmp_path, start=("python", "/app/server.py", "8000", "127.0.0.1"), timeout=4)
     assert error.message.endswith("the service listens on 127.0.0.1, inside its container alone")
@@ -277,11 +284,11 @@ def test_emulated_platform_is_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_health_check_of_the_image_has_to_pass_too(tmp_path: Path) -> None:
-    health = plan.Health(("python", "-c", "print('the disk is full'); raise SystemExit(1)"))
+    health = plan.Health(("python", "-c", "raise OSError('the disk is full')"))
     error = failing(tmp_path, image_health=health, timeout=4)
     assert error.message in (
-        "service is unhealthy: the disk is full",
-        "service was not healthy within 4 s: the disk is full",
+        "service is unhealthy: OSError: the disk is full",
+        "service was not healthy within 4 s: OSError: the disk is full",
     )
     (tmp_path / "well").mkdir()
     well = plan.Health(("python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz')"))

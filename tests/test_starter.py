@@ -132,6 +132,15 @@ def test_every_proposed_sidecar_has_a_fragment() -> None:
     assert starter.known_sidecars(proposed) == tuple(proposed)
 
 
+def test_files_that_are_not_added_to_git_yet_are_seen(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    files = {
+        "pyproject.toml": project("fastapi", "uvicorn"),
+        "src/shop/app.py": "from fastapi import *\napp = FastAPI()\n",
+    }
+    assert started(tmp_path, files)["service"]["start"][:2] == ["uvicorn", "shop.app:app"]
+
+
 def test_refuses_to_overwrite(tmp_path: Path) -> None:
     started(tmp_path / "a", {"pyproject.toml": project()})
     before = (tmp_path / "a" / "cdaf.toml").read_bytes()

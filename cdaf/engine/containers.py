@@ -147,8 +147,13 @@ def _state(container: str) -> State | None:
         error=state.get("Error") or "",
         pid=int(state.get("Pid") or 0),
         ports=_ports(told),
-        probe=probes[-1].get("Output", "").strip() if probes else "",
+        probe=_last_line(probes[-1].get("Output") or "") if probes else "",
     )
+
+
+def _last_line(text: str) -> str:
+    """Where a failed check's reason stands: below a traceback, or below a progress meter."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def _ports(told: Mapping[str, Any]) -> dict[str, int]:
