@@ -1,7 +1,7 @@
 """What a bundle of format 1 must satisfy beyond being a canonical zip: folders, SHA256SUMS, whole references."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from cdaf import plan, zipform
 from cdaf.manifest import Manifest
@@ -12,6 +12,10 @@ OWN = (LAUNCHER, MANIFEST, PLAN, SUMS)
 FOLDERS = ("app", "deps", "locks", "generated", "smoke", "images")
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")  # OCI distribution-spec, pulling manifests
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_-]*")
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/[a-z0-9]+)?")
 
 
 def place_faults(names: Iterable[str]) -> list[str]:
@@ -68,6 +72,29 @@ def reference_faults(manifest: Manifest, plans: Plans, names: Collection[str]) -
         for what, name in (*archives, *compose)
         if name not in names
     ]
+
+
+def form_faults(manifest: Manifest, plans: Plans) -> list[str]:
+    """Names and digests that are not of their form: a cache, a record or an engine would take them for a path."""
+    pins = [each.base for each in (*plans.images, *plans.smoke) if each.base is not None]
+    digests = {pin.digest for pin in pins if pin.digest}
+    digests |= {each.digest for each in (*manifest.bases, *manifest.images, *manifest.smoke.sidecars)}
+    platforms = [each.platform for each in plans.images]
+    named = {*platforms, *(each.platform for each in plans.smoke)}
+    service = manifest.service
+    return [
+        *_odd(f"{MANIFEST}: service.name", [service.name], _NAME),
+        *_odd(f"{MANIFEST}: service.version", [service.version], _VERSION),
+        *_odd("pin", sorted(digests), _DIGEST),
+        *_odd(f"{PLAN}: platform", sorted(named), _PLATFORM),
+        *([f"{PLAN}: a platform has two images"] if len(set(platforms)) < len(platforms) else []),
+    ]
+
+
+def _odd(what: str, values: Iterable[str], form: re.Pattern[str]) -> Iterator[str]:
+    for value in values:
+        if not form.fullmatch(value):
+            yield f"{what}: {zipform.shown(value)} is not of its form"
 
 
 def archive_faults(manifest: Manifest, digests: Mapping[str, str]) -> list[str]:

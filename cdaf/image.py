@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, layer, oci, plan, progress, reference, store
+from cdaf import ASSEMBLER_REVISION, layer, oci, oci_parse, plan, progress, reference, store
 from cdaf.coder import Stream
 from cdaf.content import Contents
-from cdaf.errors import CdafError, ImageError
+from cdaf.errors import CdafError, ImageError, ResolveError
 from cdaf.oci import Image
+from cdaf.reference import Reference
 
 _WORKERS = 2
 INPUTS_LABEL = "io.cdaf.inputs"
@@ -63,19 +64,27 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
     from cdaf import registry
 
     source = reference.at(reference.parse(pin.reference), pin.digest)
-    manifest = _decoded(registry.manifest_by_digest(source), f"the manifest of {source}")
+    described, listed = _manifest(registry.manifest_by_digest(source), source)
+    config = _decoded(registry.blob(source, described).read_bytes(), f"the config of {source}")
     try:
-        told = manifest["config"]
-        described = oci.Descriptor(told["mediaType"], told["digest"], told["size"])
-        config = _decoded(registry.blob(source, described).read_bytes(), f"the config of {source}")
-        diff_ids = config["rootfs"]["diff_ids"]
         layers = tuple(
-            oci.Layer(each["digest"], diff_id, each["size"], each["mediaType"], f"base {pin.reference}")
-            for each, diff_id in zip(manifest["layers"], diff_ids, strict=True)
+            oci.Layer(each.digest, diff_id, each.size, each.media_type, f"base {pin.reference}")
+            for each, diff_id in zip(listed, config["rootfs"]["diff_ids"], strict=True)
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ImageError(f"{source} is not an image that can be built on: {error}", "choose another base") from error
+        raise _unusable(source, error) from error
     return Base(config, tuple(_cached(each) for each in layers), pin)
+
+
+def _manifest(data: bytes, source: Reference) -> tuple[oci.Descriptor, tuple[oci.Descriptor, ...]]:
+    try:
+        return oci_parse.manifest(data, str(source))
+    except ResolveError as error:
+        raise _unusable(source, error) from error
+
+
+def _unusable(source: Reference, error: Exception) -> ImageError:
+    return ImageError(f"{source} is not an image that can be built on: {error}", "choose another base")
 
 
 def _cached(base_layer: oci.Layer) -> oci.Layer:

@@ -1,5 +1,6 @@
 """Reading manifests, indexes and configs that others wrote: what is not as the OCI image-spec says is an error."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from cdaf import oci
 from cdaf.errors import ResolveError
 from cdaf.oci import Descriptor
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PREFERRED = {"arm64": ("", "v8"), "arm": ("v7", "v6", "v5", ""), "amd64": ("", "v1")}
 _SAME = {"arm64": {"": "v8"}, "amd64": {"": "v1"}}
 
@@ -94,7 +96,7 @@ def _table(data: bytes, name: str) -> dict[str, Any]:
 
 def _descriptor(found: Mapping[str, Any]) -> Descriptor:
     digest = str(found["digest"])
-    if not digest.startswith("sha256:") or len(digest) != 71:
+    if not _DIGEST.fullmatch(digest):
         raise ValueError(digest)
     platform = found.get("platform")
     return Descriptor(

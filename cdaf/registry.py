@@ -20,6 +20,7 @@ from cdaf.registry_http import Repository, refusal, request
 KIND = "blobs"
 WORKERS = 4
 _LARGEST_MANIFEST = 1 << 23
+_SMALL = 1 << 20
 _Found = TypeVar("_Found")
 
 
@@ -57,8 +58,13 @@ def resolve(reference: Reference, platform: str) -> Descriptor:
 
 
 def blob(reference: Reference, descriptor: Descriptor) -> Path:
-    """A blob's path in the store, fetched if it is not there, resumed where the connection broke off, and verified."""
+    """A blob's path in the store, fetched if it is not there, resumed where the connection broke off, and verified.
+
+    Of what is there, small ones are read again here, such as configs, which are believed at once; layers are when used.
+    """
     found = store.path(KIND, oci.hexed(descriptor.digest))
+    if descriptor.size <= _SMALL:
+        store.checked(KIND, oci.hexed(descriptor.digest))
     if found.is_file() and found.stat().st_size == descriptor.size:
         return found
     label = f"{reference.repository.rpartition('/')[2]} {oci.hexed(descriptor.digest)[:12]}"

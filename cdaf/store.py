@@ -6,16 +6,26 @@ cannot hurt one another. What was found damaged is thrown away by `checked`.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from cdaf import atomic, places
+from cdaf.errors import CdafError
+
+
+_HEX = re.compile("[0-9a-f]{64}")
 
 
 def path(kind: str, sha256: str) -> Path:
-    """Where content of this hex digest lies; `kind` is a folder such as `archives` or `blobs`."""
+    """Where content of this hex digest lies; `kind` is a folder such as `archives` or `blobs`.
+
+    Raises CdafError for anything else: digests come from other machines, and one with slashes would leave the cache.
+    """
+    if not _HEX.fullmatch(sha256):
+        raise CdafError(f"{sha256[:80]!r} is not a SHA-256 in hex", "check where it comes from")
     return places.cache() / kind / sha256[:2] / sha256
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from cdaf import content, image, oci, plan, store
 from cdaf.errors import ImageError
-from tests import makers
+from tests import makers, oddregistry
 
 CONTENTS = {
     "app/main.py": content.of_bytes(b"print('hello')\n"),
@@ -108,6 +108,36 @@ def test_content_is_in_the_digest_and_where_it_lies_is_not(tmp_path: Path) -> No
     assert image.assemble(planned(), elsewhere).digest == image.assemble(planned(), CONTENTS).digest
     other = {**CONTENTS, "app/main.py": content.of_bytes(b"print('bye')\n")}
     assert image.assemble(planned(), other).digest != image.assemble(planned(), CONTENTS).digest
+
+
+def based(config: bytes, *digests: str) -> plan.BasePin:
+    """A base in the cache whose manifest lists layers of these digests, as its registry would have sent it."""
+    listed = [{"mediaType": oci.LAYER_GZIP, "digest": digest, "size": 9} for digest in digests]
+    described = {"mediaType": oci.CONFIG, "digest": oci.digest_of(config), "size": len(config)}
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": described, "layers": listed})
+    store.put("blobs", [config])
+    store.put("blobs", [manifest.encode()])
+    return plan.BasePin("registry.example/base", oci.digest_of(manifest.encode()))
+
+
+def test_a_base_whose_layer_is_named_like_a_file_of_this_machine() -> None:
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}}).encode()
+    for digest in ("sha256:/etc/passwd", "sha256:" + "/." * 26 + "//etc/passwd", "sha256:../x", "/etc/passwd"):
+        with pytest.raises(ImageError, match="is not an image that can be built on"):
+            image.assemble(planned(base=based(config, digest)), CONTENTS)
+
+
+def test_a_config_of_the_base_that_was_damaged_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
+    with oddregistry.serving() as server:
+        monkeypatch.setenv("CDAF_REGISTRY_MIRRORS", "")
+        pin = plan.BasePin(f"{server.authority}/base", based(config).digest)
+        server.put("base", config)
+        made = image.assemble(planned(base=pin), CONTENTS)
+        path = store.path("blobs", oci.hexed(oci.digest_of(config)))
+        path.write_bytes(config.replace(b"linux", b"lunix"))
+        assert image.assemble(planned(base=pin), CONTENTS) == made
+    assert path.read_bytes() == config
 
 
 def test_a_plan_read_back_gives_the_same_image() -> None:

@@ -99,3 +99,17 @@ def test_a_full_disk_is_a_transient_error(cache: Path) -> None:
     assert raised.value.transient
     assert "free space" in raised.value.hint
     assert files(cache) == []
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../../x", "", "A" * 64, "0" * 63, "0" * 64 + "\n"])
+def test_what_is_no_digest_leads_nowhere(name: str) -> None:
+    for ask in (store.path, store.has, store.checked):
+        with pytest.raises(CdafError, match="is not a SHA-256 in hex"):
+            ask("blobs", name)
+
+
+def test_a_file_outside_is_never_taken_for_damaged_content(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_bytes(b"of the user")
+    with pytest.raises(CdafError):
+        store.checked("blobs", str(tmp_path / "precious"))
+    assert (tmp_path / "precious").read_bytes() == b"of the user"
