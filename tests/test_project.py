@@ -213,7 +213,7 @@ def test_what_git_was_told_not_to_see_makes_a_tree_dirty(service: Path) -> None:
     makers.git(service, "update-index", "--assume-unchanged", "app/main.py")
     (service / "app" / "main.py").write_text("print('not what was committed')\n")
     assert project.settle(read(service), ()).source.dirty
-    with pytest.raises(ProjectError, match="app/main.py"):
+    with pytest.raises(ProjectError, match=r"app/main\.py"):
         project.settle(read(service, release=True), (), release=True)
 
 

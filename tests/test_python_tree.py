@@ -107,6 +107,13 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
         [member("d", tarfile.SYMTYPE, "."), member("d/evil")],
         [member("fifo", tarfile.FIFOTYPE)],
         [member("dev", tarfile.CHRTYPE)],
+        [member("a/b/up", tarfile.SYMTYPE, ".."), member("x", tarfile.SYMTYPE, "a/b/up/../../evil")],
+        [member("a/x", tarfile.SYMTYPE, "b/up/../evil"), member("a/b/up", tarfile.SYMTYPE, "../..")],
+        [member("a/b/up", tarfile.SYMTYPE, "../.."), member("a/x", tarfile.SYMTYPE, "b/up/../evil"), member("a/x")],
+        [member("file"), member("link", tarfile.SYMTYPE, "file"), member("link")],
+        [member("hard", tarfile.LNKTYPE, "lost")],
+        [member("hard", tarfile.LNKTYPE, "other"), member("other", tarfile.LNKTYPE, "hard")],
+        [member("folder", tarfile.DIRTYPE), member("hard", tarfile.LNKTYPE, "folder")],
     ],
 )
 def test_an_sdist_that_leaves_its_folder_is_refused(tmp_path: Path, bad: list[tarfile.TarInfo]) -> None:
@@ -131,3 +138,27 @@ def test_damaged_and_zipped_sdists(tmp_path: Path) -> None:
         out.writestr("../evil", "x")
     with pytest.raises(ResolveError, match="leaves the archive"):
         tree.unpack(tmp_path / "c-1.0.zip", "c-1.0.zip", tmp_path / "into")
+
+
+@pytest.mark.parametrize(("at", "value"), [(8, 1), (10, 99)])
+def test_a_zipped_sdist_that_nobody_can_read(tmp_path: Path, at: int, value: int) -> None:
+    path = tmp_path / "a-1.0.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("a-1.0/setup.py", "x")
+    data = bytearray(path.read_bytes())
+    for start in (data.index(b"PK\1\2") + at, at - 2):  # encrypted, or of a method to come
+        data[start] = value
+    path.write_bytes(data)
+    (tmp_path / "into").mkdir()
+    with pytest.raises(ResolveError, match=r"a-1\.0\.zip cannot be unpacked"):
+        tree.unpack(path, path.name, tmp_path / "into")
+
+
+def test_modes_are_gits_where_git_tracks(tmp_path: Path) -> None:
+    folder = pykit.write(tmp_path / "top", {"run": "1", "plain": "2"})
+    (folder / "run").chmod(0o755)
+    pykit.commit(folder)
+    pykit.run("git", "config", "core.fileMode", "false", cwd=folder)
+    (folder / "run").chmod(0o644)
+    (folder / "plain").chmod(0o755)
+    assert {leaf.name: leaf.executable for leaf in tree.tracked(folder)} == {"plain": False, "run": True}

@@ -123,7 +123,8 @@ def _expression(pattern: str) -> str:
 
 
 def _kept(data: bytes, into: Path) -> tuple[Output, ...]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as taken:
+    failure = "what [build] run left cannot be taken"
+    with tree.sound(failure, "change the command"), tarfile.open(fileobj=io.BytesIO(data)) as taken:
         tree.untar(taken, into)
     found, below = [], into / Path(native.OUT).name
     for path in sorted(each for each in below.rglob("*") if each.is_file()):

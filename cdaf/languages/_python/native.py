@@ -159,7 +159,8 @@ def _leaves(folder: Path) -> Iterable[Leaf]:
 
 def _taken(data: bytes, folder: Path, choice: Choice) -> Path:
     out = folder / "taken"
-    with tarfile.open(fileobj=io.BytesIO(data)) as taken:
+    failure = f"{choice.key}: what its build left cannot be taken"
+    with tree.sound(failure, "mend its build"), tarfile.open(fileobj=io.BytesIO(data)) as taken:
         tree.untar(taken, out)
     built = sorted(out.rglob("*.whl"))
     if len(built) != 1:

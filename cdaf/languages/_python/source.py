@@ -18,6 +18,13 @@ from cdaf.languages._python.values import Choice
 # PEP 517: what a source without [build-system] is built with; PEP 518 has the `requires`.
 _LEGACY = ("setuptools>=40.8.0",)
 _GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0", "LC_ALL": "C"}
+# What an archive holds must hang on the commit alone: neither on the user's line ends, attributes and umask, nor,
+# where an export-subst attribute writes an abbreviated commit, on how many commits the clone has.
+_SETTLED = tuple(
+    word
+    for setting in ("core.abbrev=40", "core.autocrlf=false", "core.eol=lf", "core.attributesFile=", "tar.umask=0022")
+    for word in ("-c", setting)
+)
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -68,10 +75,10 @@ def _directory(choice: Choice) -> Source:
 def _git(choice: Choice) -> Source:
     def lay(into: Path) -> Path:
         repository = _fetched(choice)
-        # An export-subst attribute may write an abbreviated commit, whose length is the clone's unless it is said.
-        archive = ["git", "-C", str(repository), "-c", "core.abbrev=40", "archive", "--format=tar", choice.commit]
-        data = process.must(archive, ResolveError, f"{choice.name}: commit {choice.commit} cannot be read", env=_GIT)
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        archive = ["git", "-C", str(repository), *_SETTLED, "archive", "--format=tar", choice.commit]
+        failure = f"{choice.name}: commit {choice.commit} cannot be read"
+        data = process.must(archive, ResolveError, failure, env=_GIT)
+        with tree.sound(failure, "lock another commit"), tarfile.open(fileobj=io.BytesIO(data)) as tar:
             tree.untar(tar, into)
         tree.settle(into)
         return _below(into, choice)

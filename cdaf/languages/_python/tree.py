@@ -1,11 +1,15 @@
 """The source tree of something to build: exactly the files that enter, whatever else lies beside them."""
 
+import errno
 import hashlib
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -102,21 +106,34 @@ def settle(folder: Path) -> None:
 
 def unpack(archive: Path, filename: str, into: Path) -> Path:
     """Unpack an sdist and return the folder that holds its project. Raises ResolveError for one that is unsafe."""
-    try:
+    with sound(f"{filename} cannot be unpacked", "lock another version"):
         if filename.endswith(".zip"):
             _unzip(archive, into)
         else:
             with tarfile.open(archive) as tar:
                 untar(tar, into)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise ResolveError(f"{filename} cannot be unpacked: {error}", "lock another version") from error
     settle(into)
     inside = list(into.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else into
 
 
+@contextmanager
+def sound(failure: str, hint: str) -> Iterator[None]:
+    """Turn all that an archive of others can be into one ResolveError."""
+    try:
+        yield
+    # Encrypted members, methods that nobody knows and links in a circle end in RuntimeError, lost links in KeyError.
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ResolveError(f"{failure}: {error}", hint) from error
+    except (zlib.error, lzma.LZMAError) as error:
+        raise ResolveError(f"{failure}: damaged: {error}", hint) from error
+
+
 def untar(tar: tarfile.TarFile, into: Path) -> None:
     """Regular files, folders and links that stay inside; anything else is a ValueError."""
+    links = []
     for member in tar:
         place = _inside(into, member.name)
         if member.isdir():
@@ -126,12 +143,23 @@ def untar(tar: tarfile.TarFile, into: Path) -> None:
         if member.issym():
             _inside(into, os.path.normpath(PurePosixPath(member.name).parent / member.linkname))
             place.symlink_to(member.linkname)
+            links.append(place)
         elif member.isfile() or member.islnk():
             source = tar.extractfile(member)
-            assert source is not None
+            if source is None:
+                raise ValueError(f"{member.name} is a link to no file")
             _write(source, place, bool(member.mode & 0o100))
         elif member.type not in (tarfile.XGLTYPE, tarfile.XHDTYPE):
             raise ValueError(f"{member.name} is neither file, folder nor link")
+    _demand_inside(into, links)
+
+
+def _demand_inside(into: Path, links: Iterable[Path]) -> None:
+    """By name a link may stay inside, and lead out through another one: only the whole tree tells."""
+    top = os.path.realpath(into)
+    for link in links:
+        if os.path.commonpath((top, os.path.realpath(link))) != top:
+            raise ValueError(f"{link.relative_to(into)} leaves the archive")
 
 
 def _unzip(archive: Path, into: Path) -> None:
@@ -147,6 +175,8 @@ def _unzip(archive: Path, into: Path) -> None:
 
 
 def _write(source: IO[bytes], place: Path, executable: bool) -> None:
+    if place.is_symlink():
+        raise ValueError(f"{place.name} is there twice, first as a link")
     with place.open("wb") as target:
         while chunk := source.read(_CHUNK):
             target.write(chunk)
