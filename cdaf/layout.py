@@ -101,7 +101,8 @@ def _fill(scratch: Path, folder: Path, images: Sequence[Image], roots: Mapping[s
         (scratch / oci.blob_name(digest)).write_bytes(data)
     for layer in oci.blobs(images):
         if not _is(folder / oci.blob_name(layer.digest), layer.size):
-            shutil.copyfile(oci.path_of(layer), scratch / oci.blob_name(layer.digest))
+            with (scratch / oci.blob_name(layer.digest)).open("wb") as copy:
+                copy.writelines(oci.chunks(layer))
     (scratch / "oci-layout").write_bytes(oci.LAYOUT_FILE)
 
 

@@ -163,7 +163,7 @@ def archive(image: Image, tags: Sequence[str] = (), omit: frozenset[str] = froze
     for layer in _distinct(image.layers):
         if layer.diff_id not in omit:
             yield header(blob_name(layer.digest), layer.size)
-            yield from _content(layer)
+            yield from chunks(layer)
             yield bytes(-layer.size % 512)
     yield bytes(1024)
 
@@ -198,6 +198,32 @@ def path_of(layer: Layer) -> Path:
     return layer.path
 
 
+def chunks(layer: Layer) -> Iterator[bytes]:
+    """A layer's blob, piece by piece, as it leaves the cache.
+
+    Its last piece is not given before all were hashed. Raises a transient ImageError when the cache has other bytes
+    than the digest says; they are removed, so that the next run makes the layer anew.
+    """
+    digest, last = hashlib.sha256(), b""
+    with path_of(layer).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            if last:
+                yield last
+            last = chunk
+    if f"sha256:{digest.hexdigest()}" != layer.digest:
+        raise spoilt(layer)
+    yield last
+
+
+def spoilt(layer: Layer) -> ImageError:
+    """The error to raise for a layer whose blob in the cache is damaged, and which is removed from there."""
+    path_of(layer).unlink(missing_ok=True)
+    return ImageError(
+        f"the cache's copy of layer {layer.digest} was damaged, and is removed", "run the command again", transient=True
+    )
+
+
 def _object(descriptor: Descriptor) -> dict[str, Any]:
     found: dict[str, Any] = {
         "mediaType": descriptor.media_type,
@@ -217,13 +243,3 @@ def _familiar(tag: str) -> str:
 
 def _distinct(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple({layer.digest: layer for layer in layers}.values())
-
-
-def _content(layer: Layer) -> Iterator[bytes]:
-    left = layer.size
-    with path_of(layer).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            left -= len(chunk)
-            yield chunk
-    if left:
-        raise ImageError(f"the cache's copy of layer {layer.digest} is damaged", "run the command again")

@@ -72,6 +72,20 @@ def test_a_layout_with_a_blob_lost_is_mended(tmp_path: Path) -> None:
     assert oci.digest_of(lost.read_bytes()) == image.layers[0].digest
 
 
+def test_a_damaged_blob_of_the_cache_goes_nowhere(tmp_path: Path) -> None:
+    image = images.simple()
+    spoilt = image.layers[0].path
+    assert spoilt is not None
+    data = bytearray(spoilt.read_bytes())
+    data[len(data) // 2] ^= 1
+    spoilt.write_bytes(data)
+    with pytest.raises(ImageError, match="damaged") as caught:
+        layout.write(tmp_path / "out" / "layout", (image,))
+    assert caught.value.transient
+    assert not spoilt.exists(), "the next run makes it anew"
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_layout_shares_no_file_with_the_cache(tmp_path: Path) -> None:
     image = images.simple()
     layout.write(tmp_path / "layout", (image,))
@@ -131,7 +145,7 @@ def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("shutil.copyfile", full)
+    monkeypatch.setattr("cdaf.oci.chunks", full)
     with pytest.raises(PublishError, match="No space left") as caught:
         layout.write(tmp_path / "dist" / "out", (images.simple(),))
     assert caught.value.transient

@@ -73,6 +73,9 @@ def test_a_damaged_cache_is_no_archive() -> None:
     image = images.simple()
     path = image.layers[0].path
     assert path is not None
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ImageError, match="damaged"):
-        b"".join(oci.archive(image))
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole + b"x", whole[:9] + bytes([whole[9] ^ 1]) + whole[10:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ImageError, match="damaged"):
+            b"".join(oci.archive(image))
+        assert not path.exists()

@@ -20,7 +20,7 @@ import pytest
 
 from cdaf import bundle, http, layout, oci, progress, registry_auth, settings, targets
 from cdaf import manifest as manifests
-from cdaf.errors import CdafError, PublishError, UsageError, exit_code
+from cdaf.errors import CdafError, ImageError, PublishError, UsageError, exit_code
 from cdaf.manifest import Dependency, Manifest
 from cdaf.oci import Image
 from cdaf.plan import BasePin
@@ -199,6 +199,18 @@ def test_an_image_goes_to_a_real_registry_with_its_tags(registry: serve.Registry
     (again,) = targets.publish(target("registry", where), made)
     assert again.state == "present"
     assert again.reference == found.reference
+
+
+def test_a_damaged_blob_of_the_cache_is_not_published_and_made_anew(registry: serve.Registry, tmp_path: Path) -> None:
+    made = release(tmp_path / "dist")
+    spoilt = made.images[0].layers[0].path
+    assert spoilt is not None
+    whole = spoilt.read_bytes()
+    spoilt.write_bytes(whole[:9] + bytes([whole[9] ^ 1]) + whole[10:])
+    with pytest.raises(ImageError, match="damaged") as caught:
+        targets.publish(target("registry", f"{registry.authority}/team/damaged"), made)
+    assert caught.value.transient
+    assert not spoilt.exists()
 
 
 def test_an_index_for_both_platforms(registry: serve.Registry, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import IO
 
-from cdaf import oci, reference, registry, registry_http, registry_upload, transfers
-from cdaf.errors import PublishError, ResolveError, faults
+from cdaf import oci, reference, registry, registry_http, registry_upload, store, transfers
+from cdaf.errors import CdafError, PublishError, ResolveError, faults
 from cdaf.manifest import Manifest
 from cdaf.oci import Descriptor, Image, Layer
 from cdaf.registry_http import Repository
@@ -100,4 +100,10 @@ def _send_layer(where: Repository, named: reference.Reference, image: Image, lay
             raise PublishError(f"layer {layer.digest} is not in the cache", "run the command again")
         return registry.blob(base, blob).open("rb")
 
-    registry_upload.upload(where, blob, opened, source, layer.name)
+    try:
+        registry_upload.upload(where, blob, opened, source, layer.name)
+    except CdafError as error:
+        # The registry hashes what it is sent; only what it refuses is worth another reading here.
+        if layer.path is not None and store.checked(registry.KIND, oci.hexed(layer.digest)) is None:
+            raise oci.spoilt(layer) from error
+        raise
