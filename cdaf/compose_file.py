@@ -15,6 +15,10 @@ _OWN = {
     SERVICE: ("image", "command", "entrypoint", "user", "platform", "volumes", "tmpfs"),
     CHECKS: ("image", "command", "entrypoint"),
 }
+_HARMLESS = re.compile(  # what engines give every container, and what databases ask for
+    "AUDIT_WRITE|CHOWN|DAC_OVERRIDE|FOWNER|FSETID|IPC_LOCK|KILL|MKNOD|NET_BIND_SERVICE|NET_RAW|SETFCAP|SETGID|SETPCAP|"
+    "SETUID|SYS_CHROOT|SYS_NICE"
+)
 _FORBIDDEN = {
     "build": "images are pinned, not built beside the test",
     "env_file": "a bundle has no host files; write `environment:`, or name the variable in smoke.secrets",
@@ -22,11 +26,20 @@ _FORBIDDEN = {
     "label_file": "a bundle has no host files",
     "container_name": "two runs would collide",
     "devices": "the test must run on any host",
+    "device_cgroup_rules": "the test must run on any host",
+    "gpus": "the test must run on any host",
+    "runtime": "the test must run on any host",
+    "cgroup_parent": "the test must run on any host",
+    "logging": "the report needs every log",
+    "models": "the test must run on any host",
+    "external_links": "the test makes what it uses",
     "volumes_from": "name the volume in both services",
     "provider": "it runs a program on the host",
     "credential_spec": "a bundle has no host files",
     "use_api_socket": "the test must not reach the engine",
 }
+_DRIVERS = {"networks": "bridge", "volumes": "local"}
+_OWN_LABELS = ("io.cdaf.", "com.docker.compose.")
 _HOST_SPACES = ("network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup")
 
 
@@ -45,6 +58,8 @@ def parse(data: bytes) -> Document:
         Loader.add_constructor(tag, plain)
     try:
         found = yaml.load(data, Loader)  # noqa: S506 - a subclass of the safe loader
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(" ".join(str(error).split())) from error
     if not isinstance(found, dict) or not isinstance(found.get("services", {}), dict):
@@ -89,17 +104,46 @@ def _service(name: str, told: Mapping[str, Any], secrets: frozenset[str], known:
     if told.get("privileged"):
         yield f"{where}.privileged: the test must run on any host"
     for key in _HOST_SPACES:
-        if str(told.get(key, "")).startswith("host"):
-            yield f"{where}.{key}: the test must not share the host's"
+        if str(told.get(key, "")).startswith(("host", "container:", "$")):
+            yield f"{where}.{key}: the test must not share the host's, nor another container's"
+    yield from _rights(where, told)
+    yield from _labels(where, told)
     yield from _mounts(where, told.get("volumes") or [])
     yield from _ports(where, told.get("ports") or [])
     yield from _unset(where, told.get("environment") or {}, secrets)
 
 
+def _rights(where: str, told: Mapping[str, Any]) -> Iterator[str]:
+    """What lets a container out of its walls."""
+    for each in _listed(told.get("cap_add")):
+        if not _HARMLESS.fullmatch(each.upper().removeprefix("CAP_")):
+            yield f"{where}.cap_add: {each}: the test must run on any host"
+    for each in _listed(told.get("security_opt")):
+        if each.partition(":")[0].partition("=")[0] != "no-new-privileges":
+            yield f"{where}.security_opt: {each}: the test must run on any host"
+    for key in ("post_start", "pre_stop"):
+        hooks = told.get(key)
+        listed = hooks if isinstance(hooks, list) else []
+        if any(isinstance(each, dict) and each.get("privileged") for each in listed):
+            yield f"{where}.{key}: privileged: the test must run on any host"
+    if "devices" in _texts(told.get("deploy")):
+        yield f"{where}.deploy: devices: the test must run on any host"
+
+
+def _labels(where: str, told: Mapping[str, Any]) -> Iterator[str]:
+    for each in told.get("labels") or ():
+        if str(each).startswith(_OWN_LABELS):
+            yield f"{where}.labels: {str(each).partition('=')[0]}: cdaf sets it, and removes what bears it"
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
 def _mounts(where: str, mounts: Any) -> Iterator[str]:
     for mount in mounts if isinstance(mounts, list) else []:
         if isinstance(mount, dict):
-            source, bind = str(mount.get("source", "")), mount.get("type") in ("bind", "npipe", "cluster")
+            source, bind = str(mount.get("source", "")), mount.get("type") not in ("volume", "tmpfs", "image")
         else:
             source, colon, _ = str(mount).partition(":")
             bind = bool(colon) and source[:1] in ("/", ".", "~", "$")
@@ -139,6 +183,9 @@ def _resources(kind: str, told: Any) -> Iterator[str]:
                 yield f"{kind}.{name}.{key}: the test makes what it uses, and removes it"
         if kind == "volumes" and table.get("driver_opts"):
             yield f"{kind}.{name}.driver_opts: may mount the host's folders"
+        if table.get("driver") not in (None, "", _DRIVERS[kind]):
+            yield f"{kind}.{name}.driver: the test must run on any host, with driver {_DRIVERS[kind]}"
+        yield from _labels(f"{kind}.{name}", table)
 
 
 def _contents(kind: str, told: Any, secrets: frozenset[str]) -> Iterator[str]:
@@ -158,13 +205,14 @@ def _variables(document: Document, secrets: frozenset[str]) -> Iterator[str]:
         yield f"${{{name}}} is not in smoke.secrets; write $$ for a dollar sign"
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield str(key)
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-    elif isinstance(value, str):
-        yield value
+def _texts(whole: Any) -> Iterator[str]:
+    """Every text, keys too; what many aliases name is looked at once."""
+    seen: set[int] = set()
+    waiting = [whole]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += [*value, *value.values()] if isinstance(value, dict) else value

@@ -65,6 +65,7 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
     manifest, run = plan.bundle.manifest, engine.new_run()
     name = f"cdaf-{manifest.service.name.replace('.', '-')}-{run}"
     composed = {member: bundles.data(plan.bundle, member) for member in manifest.smoke.compose}
+    stack.demand(manifest, composed)
     with smoke_journal.step(journal, "sidecar images"):
         pinned = {each.reference: engine.ensure(each.reference, each.digest) for each in manifest.smoke.sidecars}
     bound = Binding(

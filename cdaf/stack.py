@@ -10,7 +10,7 @@ import msgspec
 
 from cdaf import assets, compose_file, settings
 from cdaf.compose_file import CHECKS, SERVICE, Document
-from cdaf.errors import ProjectError, faults
+from cdaf.errors import BundleError, ProjectError, faults
 from cdaf.manifest import Manifest
 
 URL, RUN, ROUND, JUNIT = "CDAF_SMOKE_URL", "CDAF_SMOKE_ID", "CDAF_SMOKE_ROUND", "CDAF_SMOKE_JUNIT"
@@ -69,17 +69,40 @@ def check(smoke: settings.Smoke, files: Sequence[Path]) -> list[str]:
                 f"smoke.sidecars: {reference!r} is not one that cdaf knows ({', '.join(sorted(fragments()))}); "
                 "write a compose file for it and name it in smoke.compose"
             )
+    return found + _faults(smoke, [(path.name, path.read_bytes()) for path in files])
+
+
+def demand(manifest: Manifest, composed: Mapping[str, bytes]) -> None:
+    """Hold a bundle to what `check` holds a project to: whoever sealed it may have asked for more.
+
+    Raises BundleError with all faults: what a test must not do on this machine, and images that are not pinned.
+    """
+    smoke = manifest.smoke
+    wrong = _faults(smoke.declared, [(Path(name).name, data) for name, data in composed.items()])
+    if not wrong:
+        named = {
+            image for data in composed.values() for image in compose_file.images(compose_file.parse(data)).values()
+        }
+        pinned = {each.reference for each in smoke.sidecars}
+        wrong = [f"{each}: no pin" for each in sorted({*named, *smoke.declared.sidecars} - pinned)]
+    if wrong:
+        raise BundleError(
+            faults("what stands beside the service", wrong), "mend its compose files, and package the service again"
+        )
+
+
+def _faults(smoke: settings.Smoke, files: Sequence[tuple[str, bytes]]) -> list[str]:
     names = [each.name for reference in smoke.sidecars if (each := fragment(reference))]
-    found += [f"smoke.sidecars: {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    found = [f"smoke.sidecars: {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
     known, secrets = frozenset(names), frozenset(smoke.secrets)
-    for path in files:
+    for name, data in files:
         try:
-            document = compose_file.parse(path.read_bytes())
+            document = compose_file.parse(data)
         except ValueError as error:
-            found.append(f"{path.name}: {error}")
+            found.append(f"{name}: {error}")
             continue
-        found += [f"{path.name}: {fault}" for fault in compose_file.faults(document, secrets, known)]
-        found += [f"{path.name}: {fault}" for fault in _probe_faults(document)]
+        found += [f"{name}: {fault}" for fault in compose_file.faults(document, secrets, known)]
+        found += [f"{name}: {fault}" for fault in _probe_faults(document)]
         known |= compose_file.images(document).keys()
     return found
 
@@ -231,7 +254,7 @@ def _probe_faults(document: Document) -> Iterator[str]:
             isinstance(health, dict)
             and set(health) == set(_HEALTH)
             and all(isinstance(health[key], kind) for key, kind in _HEALTH.items())
-            and re.match("/", health["path"])
+            and re.fullmatch("/[!-~]*", health["path"])
         ):
             yield f"services.{name}.{_EXTENSION}: it takes `health: {{ port: 8080, path: /healthz }}` and nothing else"
 

@@ -15,7 +15,6 @@ from typing import IO
 from cdaf import atomic, places
 from cdaf.errors import CdafError
 
-
 _HEX = re.compile("[0-9a-f]{64}")
 
 

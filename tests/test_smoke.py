@@ -20,7 +20,7 @@ import pytest
 from cdaf import engine, plan, progress, smoke, smoke_stand
 from cdaf.bundle import Bundle
 from cdaf.engine import client, owner
-from cdaf.errors import EngineError, SmokeError, UsageError
+from cdaf.errors import BundleError, EngineError, SmokeError, UsageError
 from cdaf.outcome import PlatformResult, SmokeReport
 from tests import stands
 from tests.wires import Wire
@@ -117,6 +117,14 @@ def test_service_that_ignores_sigterm_is_said(tmp_path: Path, heard: list[str]) 
     (service,) = [lane for lane in report.platforms[0].lanes if lane.role == "service"]
     (ended,) = [each for each in service.moments if each.kind == "exited"]
     assert (ended.text, ended.bad) == ("killed, as it ignored the signal to stop", False)
+
+
+def test_a_bundle_that_asks_for_the_machine_gets_nothing(tmp_path: Path) -> None:
+    compose = {"00-x.yaml": "services: {service: {privileged: true, volumes: ['/:/host']}}"}
+    bundle = stands.made(tmp_path, compose=compose)
+    with pytest.raises(BundleError, match=r"(?s)service.volumes.*service.privileged.*'/' is a host path"):
+        tried(bundle)
+    assert not mine()
 
 
 def test_environment_reaches_the_service_as_it_stands(tmp_path: Path) -> None:

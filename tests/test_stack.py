@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdaf import compose_file, settings, stack
-from cdaf.errors import ProjectError
+from cdaf.errors import BundleError, ProjectError
 from cdaf.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
 from cdaf.stack import Binding
 
@@ -24,15 +24,20 @@ def written(folder: Path, *texts: str) -> list[Path]:
     return paths
 
 
-def assembled(smoke: settings.Smoke, composed: Mapping[str, str] = {}, port: int | None = 8000) -> stack.Stack:
-    references = [*smoke.sidecars, *(["python:3.13-slim"] if composed else [])]
-    manifest = Manifest(
+def sealed(smoke: settings.Smoke, *references: str, port: int | None = 8000) -> Manifest:
+    """A bundle's manifest with these images pinned."""
+    return Manifest(
         format=1,
         service=Service(name="tiny", version="1", language="python", start=("x",), port=port),
         source=Source(time="2026-01-01T00:00:00Z"),
         smoke=Smoke(declared=smoke, sidecars=tuple(Sidecar(reference=each, digest="d") for each in references)),
         tools=Tools(cdaf="0", assembler=1),
     )
+
+
+def assembled(smoke: settings.Smoke, composed: Mapping[str, str] = {}, port: int | None = 8000) -> stack.Stack:
+    references = [*smoke.sidecars, *(["python:3.13-slim"] if composed else [])]
+    manifest = sealed(smoke, *references, port=port)
     bound = Binding(
         run="r1",
         labels={"io.cdaf.run": "r1"},
@@ -98,6 +103,50 @@ FAULTS = {
     "services: {a: {image: x, ports: ['5432:5432']}}": ["services.a.ports: '5432:5432' takes a port of the host"],
     "services: {a: {image: x, ports: [{target: 80, published: 80}]}}": ["services.a.ports: "],
     "services: {a: {image: x, container_name: y}}": ["services.a.container_name: "],
+    "services: {a: {image: x, cap_add: [IPC_LOCK, SYS_ADMIN, ALL]}}": [
+        "services.a.cap_add: SYS_ADMIN: ",
+        "services.a.cap_add: ALL: ",
+    ],
+    "services: {a: {image: x, security_opt: ['no-new-privileges:true', 'apparmor=unconfined']}}": [
+        "services.a.security_opt: apparmor=unconfined: "
+    ],
+    "services: {a: {image: x, network_mode: 'container:other', ipc: 'container:other'}}": [
+        "services.a.network_mode: the test must not share the host's, nor another",
+        "services.a.ipc: ",
+    ],
+    "services: {service: {post_start: [{command: x, privileged: true}]}}": ["services.service.post_start: privileged"],
+    "services: {a: {image: x, gpus: all, runtime: y, cgroup_parent: /, device_cgroup_rules: ['a *:* rwm']}}": [
+        "services.a.device_cgroup_rules: ",
+        "services.a.gpus: ",
+        "services.a.runtime: ",
+        "services.a.cgroup_parent: ",
+    ],
+    "services: {a: {image: x, deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}}}": [
+        "services.a.deploy: devices: "
+    ],
+    "services: {a: {image: x, logging: {driver: syslog}, external_links: [other]}}": [
+        "services.a.logging: ",
+        "services.a.external_links: ",
+    ],
+    "services: {a: {image: x, labels: {io.cdaf.keep: 'true', mine: x}}}": [
+        "services.a.labels: io.cdaf.keep: cdaf sets"
+    ],
+    "services: {a: {image: x, labels: [com.docker.compose.project=other]}}": [
+        "services.a.labels: com.docker.compose.project: "
+    ],
+    "services: {a: {image: x, volumes: [{type: '${T}', source: /etc, target: /e}]}}": [
+        "services.a.volumes: '/etc'",
+        "${T} is not in",
+    ],
+    "services: {a: {image: x}}\nnetworks: {n: {driver: macvlan, labels: [io.cdaf.run=x]}}": [
+        "networks.n.driver: the test must run on any host, with driver bridge",
+        "networks.n.labels: io.cdaf.run: ",
+    ],
+    "services: {a: {image: x}}\nvolumes: {v: {driver: nfs}}": ["volumes.v.driver: "],
+    "services: {a: {image: x, x-cdaf: {health: {port: 80, path: /\u00fc}}}}": ["services.a.x-cdaf: it takes"],
+    "x-a: " + "[" * 9999 + "]" * 9999 + "\nservices: {a: {image: $B}}": ["services.a.image: ", "${B} is"],
+    "x-a: &a [*a]\nservices: {a: {image: x, command: [*a, $B]}}": ["${B} is not in"],
+    "x-0: &x0 [$B]\n" + "".join(f"x-{n}: &x{n} [*x{n - 1}, *x{n - 1}]\n" for n in range(1, 64)): ["${B} is not in"],
     "services: {a: {image: 'x:${TAG}'}}": ["services.a.image: a variable cannot be pinned", "${TAG} is not in"],
     "services: {a: {image: x, command: [echo, $HOME]}}": ["${HOME} is not in smoke.secrets; write $$"],
     "services: {a: {image: x, environment: [TOKEN]}}": ["services.a.environment: TOKEN has no value"],
@@ -121,7 +170,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("text", FAULTS)
+@pytest.mark.parametrize("text", FAULTS, ids=range(len(FAULTS)))
 def test_what_a_sealed_test_cannot_give(tmp_path: Path, text: str) -> None:
     found = stack.check(settings.Smoke(), written(tmp_path, text))
     assert len(found) == len(FAULTS[text]), found
@@ -146,6 +195,19 @@ def test_what_a_sealed_test_can_give(tmp_path: Path) -> None:
     """
     smoke = settings.Smoke(sidecars=("postgres:17",), secrets=("TOKEN",))
     assert stack.check(smoke, written(tmp_path, text)) == []
+
+
+@pytest.mark.parametrize("text", FAULTS, ids=range(len(FAULTS)))
+def test_a_bundle_cannot_ask_for_more_than_a_project(text: str) -> None:
+    with pytest.raises(BundleError, match="what stands beside the service"):
+        stack.demand(sealed(settings.Smoke()), {"smoke/compose/00.yaml": text.encode()})
+
+
+def test_a_bundle_pins_every_image_beside_its_service() -> None:
+    extra = {"smoke/compose/00.yaml": b"services: {a: {image: 'x:1'}}"}
+    stack.demand(sealed(settings.Smoke(sidecars=("redis:7",)), "redis:7", "x:1"), extra)
+    with pytest.raises(BundleError, match=r"2 faults\n  - redis:7: no pin\n  - x:1: no pin"):
+        stack.demand(sealed(settings.Smoke(sidecars=("redis:7",))), extra)
 
 
 def test_images_in_their_order_each_once(tmp_path: Path) -> None:
