@@ -38,6 +38,7 @@ _FORBIDDEN = {
     "credential_spec": "a bundle has no host files",
     "use_api_socket": "the test must not reach the engine",
 }
+_SHORT = 1 << 14
 _DRIVERS = {"networks": "bridge", "volumes": "local"}
 _OWN_LABELS = ("io.cdaf.", "com.docker.compose.")
 _HOST_SPACES = ("network_mode", "pid", "ipc", "uts", "userns_mode", "cgroup")
@@ -47,7 +48,10 @@ def parse(data: bytes) -> Document:
     """A compose file's content. Raises ValueError, with the line where it can be told."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    # The fast loader ends the process at some ten thousand levels, so it gets what is too short for them.
+    fast = len(data) <= _SHORT and hasattr(yaml, "CSafeLoader")
+
+    class Loader(yaml.CSafeLoader if fast else yaml.SafeLoader):  # type: ignore[misc]
         """The safe loader, with compose's two tags for merging."""
 
     def plain(loader: Any, node: Any) -> Any:
