@@ -1,6 +1,7 @@
 """Environments that builds run in: a virtual environment of pinned wheels, kept between runs."""
 
 import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from cdaf import fetch, places, process, store
 from cdaf.errors import ResolveError
-from cdaf.languages._python import lockfile, memo, scratch
+from cdaf.languages._python import lockfile, memo, scratch, tree
+from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import basename
 from cdaf.pins import Requirement
 
@@ -34,15 +36,41 @@ def runs_here(requires: Sequence[Requirement]) -> bool:
 
 
 def ensure(requires: Sequence[Requirement]) -> Path:
-    """The folder of a virtual environment that holds exactly these wheels, which are in the store."""
+    """The folder of a virtual environment that holds exactly these wheels, which are in the store.
+
+    One that is kept from an earlier run is compared byte for byte with what was made then: a disk may have changed it,
+    and so may a build that ran in it.
+    """
     key = memo.key("buildenv", sys.executable, sys.version, *(each.sha256 for each in requires))
     folder = places.cache() / "build" / key[:32]
     with _alone(folder.with_suffix(".lock")):
-        if not (folder / _DONE).exists():
+        if not _is_intact(folder):
             shutil.rmtree(folder, ignore_errors=True)
             _make(folder, requires)
-            (folder / _DONE).touch()
+            (folder / _DONE).write_text(_digest(folder))
     return folder
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        return (folder / _DONE).read_text() == _digest(folder)
+    except FileNotFoundError:
+        return False
+
+
+def _digest(folder: Path) -> str:
+    """Names, modes, links and bytes of all that is in it."""
+    paths = sorted(path for path in folder.rglob("*") if path != folder / _DONE)
+    leaves = (
+        Leaf(path.relative_to(folder).as_posix(), path, os.access(path, os.X_OK), _link(path))
+        for path in paths
+        if path.is_symlink() or path.is_file()
+    )
+    return tree.digest(leaves)
+
+
+def _link(path: Path) -> str:
+    return str(path.readlink()) if path.is_symlink() else ""
 
 
 @contextmanager
