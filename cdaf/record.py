@@ -81,12 +81,12 @@ def path(bundle: Bundle, chosen: Path | None = None) -> Path:
 def start(place: Path, bundle: Bundle, images: Sequence[Image]) -> Record:
     """The bundle's record with these images: what `place` has of it, else a new one, and nothing is written yet.
 
-    A record of another bundle stays when that was published, since nothing else tells where; else it is given up.
-    Raises PublishError.
+    A record of another bundle stays when that was published, since nothing else tells where; it is given up when it
+    was not, or when this bundle is of a dirty tree, whose every change has the same name. Raises PublishError.
     """
     found = read(place)
     if found is not None and found.bundle != bundle.identity:
-        if found.publications:
+        if found.publications and not bundle.manifest.source.dirty:
             raise PublishError(
                 f"{place} is the record of another bundle ({found.bundle}), which was published",
                 "move it away, or name another file by --record",

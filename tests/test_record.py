@@ -103,6 +103,9 @@ def test_a_record_of_another_bundle_is_given_up_only_when_nothing_was_published(
         record.start(place, made, both)
     assert "--record" in caught.value.hint
     assert place.read_bytes() == before
+    source = msgspec.structs.replace(made.manifest.source, dirty=True)
+    dirty = msgspec.structs.replace(made, manifest=msgspec.structs.replace(made.manifest, source=source))
+    assert record.start(place, dirty, both).publications == ()
 
 
 def test_publishing_again_replaces_a_targets_entry_and_keeps_the_others(

@@ -352,15 +352,17 @@ def test_an_engine_that_runs_none_of_the_platforms(engine: object, tmp_path: Pat
 
 
 def wheel(text: str = "1") -> bytes:
+    info = "orders-1.4.0.dist-info"
+    files = {
+        "orders/__init__.py": f"x = {text}\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: orders\nVersion: 1.4.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
     out = BytesIO()
     with zipfile.ZipFile(out, "w") as made:
-        made.writestr("orders/__init__.py", f"x = {text}\n")
-        info = "orders-1.4.0.dist-info"
-        made.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: orders\nVersion: 1.4.0\n")
-        made.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        made.writestr(f"{info}/RECORD", "")
+        for name, content in files.items():
+            made.writestr(zipfile.ZipInfo(name), content)  # with a fixed time: calls are compared
     return out.getvalue()
 
 
