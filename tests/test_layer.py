@@ -34,7 +34,7 @@ def opened(blob: bytes) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> content.Content:
-    files = {
+    files: dict[str, str | bytes] = {
         "pkg/__init__.py": "x = 1\n" * 500,
         "pkg/native.so": bytes(range(256)) * 40,
         "pkg-1.data/scripts/tool": "#!/bin/sh\n",

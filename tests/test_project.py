@@ -19,8 +19,8 @@ def service(tmp_path: Path) -> Path:
     return makers.repository(tmp_path / "service", FILES)
 
 
-def read(root: Path, **how: bool) -> project.Project:
-    return project.read(root, environ={}, **how)
+def read(root: Path, *, release: bool = False) -> project.Project:
+    return project.read(root, environ={}, release=release)
 
 
 def faults(root: Path) -> str:
