@@ -12,7 +12,8 @@ from cdaf.oci import Image
 def contents(opened: Bundle) -> Contents:
     """The bundle's members, by name, to be read in place."""
     return {
-        name: Content(member.sha256, member.size, opened.path, member.offset) for name, member in opened.members.items()
+        name: Content(member.sha256, member.size, opened.path, member.offset, stamp=opened.stamp)
+        for name, member in opened.members.items()
     }
 
 

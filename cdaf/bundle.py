@@ -19,6 +19,7 @@ from cdaf import assets, atomic, bundle_check, plan, progress, versions, zipform
 from cdaf import bundle_rules as rules
 from cdaf import manifest as manifests
 from cdaf.bundle_rules import LAUNCHER, MANIFEST, OWN, PLAN, SUMS
+from cdaf.content import stamp as stamp_of
 from cdaf.errors import BundleError, ProjectError, UsageError, faults
 from cdaf.manifest import Manifest
 from cdaf.plan import Plans
@@ -80,7 +81,7 @@ def seal(
         _warn_of_zip64(path)
     with atomic.writing(path) as file:
         digests = _write(file, entries, sources, manifest, expected)
-        stamp = _stamp(file)
+        stamp = stamp_of(file)
     members = {entry.name: Member(entry.name, entry.data, entry.size, digests[entry.name].sha256) for entry in entries}
     return Bundle(path, f"sha256:{digests[SUMS].sha256}", manifest, plans, members, stamp)
 
@@ -112,7 +113,7 @@ def stream(bundle: Bundle, name: str) -> IO[bytes]:
     if member is None:
         raise BundleError(f"{bundle.path}: no member {zipform.shown(name)}", _HINT)
     with _opened(bundle.path) as file:
-        if _stamp(file) != bundle.stamp:
+        if stamp_of(file) != bundle.stamp:
             raise _changed(bundle.path)
         return io.BufferedReader(_Slice(os.dup(file), member, bundle.path), _CHUNK)
 
@@ -178,11 +179,6 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def _stamp(file: int) -> tuple[int, ...]:
-    facts = os.fstat(file)
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
 def _file_name(manifest: Manifest) -> str:
     name = f"{manifest.service.name}-{versions.parse(manifest.service.version).file}.cdaf"
     if zipform.name_faults([name]) or "/" in name:
@@ -236,4 +232,4 @@ def _verified(path: Path, file: int, size: int) -> Bundle:
     if not isinstance(found, bundle_check.Intact):
         raise BundleError(faults(f"{path} is not an intact bundle", list(found.faults)), found.hint)
     members = {one.name: Member(one.name, one.data, one.size, sha256) for one, sha256 in found.members}
-    return Bundle(path, f"sha256:{members[SUMS].sha256}", found.manifest, found.plans, members, _stamp(file))
+    return Bundle(path, f"sha256:{members[SUMS].sha256}", found.manifest, found.plans, members, stamp_of(file))

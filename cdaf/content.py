@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from cdaf.errors import BundleError
+
 CHUNK = 1 << 20
 
 
@@ -19,6 +21,7 @@ class Content(msgspec.Struct, frozen=True):
     path: Path | None = None
     offset: int = 0
     data: bytes = b""
+    stamp: tuple[int, ...] = ()  # of the file when it was verified; what is read of another one is refused
 
 
 Contents = Mapping[str, Content]  # by bundle member name
@@ -40,15 +43,28 @@ class Reader(msgspec.Struct, frozen=True):
 
 @contextmanager
 def reading(content: Content) -> Iterator[Reader]:
-    """Open a content for positional reads."""
+    """Open a content for positional reads. Raises BundleError when its file is not, or no longer, the one verified."""
     if content.path is None:
         yield Reader(content, -1)
         return
     handle = os.open(content.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        _demand_same(content, handle)
         yield Reader(content, handle)
+        _demand_same(content, handle)
     finally:
         os.close(handle)
+
+
+def stamp(handle: int) -> tuple[int, ...]:
+    """What tells an open file from another one, and from itself after a change."""
+    facts = os.fstat(handle)
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _demand_same(content: Content, handle: int) -> None:
+    if content.stamp and stamp(handle) != content.stamp:
+        raise BundleError(f"{content.path}: changed since it was verified", "start again when nothing writes to it")
 
 
 def chunks(content: Content) -> Iterator[bytes]:

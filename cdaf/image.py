@@ -13,7 +13,7 @@ import msgspec
 from cdaf import ASSEMBLER_REVISION, layer, oci, oci_parse, plan, progress, reference, store
 from cdaf.coder import Stream
 from cdaf.content import Contents
-from cdaf.errors import CdafError, ImageError, ResolveError
+from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
 from cdaf.oci import Image
 from cdaf.reference import Reference
 
@@ -128,6 +128,8 @@ def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir])
         stream = Stream(file)
         try:
             layer.write(wanted, contents, dirs, stream)
+        except BundleError:
+            raise
         except CdafError as error:
             raise ImageError(f"layer {wanted.name}: {error.message}", error.hint) from error
         digest, diff_id = stream.finish()

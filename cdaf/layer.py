@@ -10,7 +10,7 @@ import msgspec
 from cdaf import content, plan, tarform, wheelzip
 from cdaf.coder import Stream
 from cdaf.content import Contents, Reader
-from cdaf.errors import CdafError, ImageError, faults
+from cdaf.errors import BundleError, CdafError, ImageError, faults
 from cdaf.tarform import Header
 
 Writer = Callable[[Stream], None]
@@ -75,6 +75,8 @@ def _unpacked(entry: plan.Unpack, contents: Contents, opened: ExitStack, found: 
     try:
         reader = opened.enter_context(content.reading(contents[entry.archive]))
         inside = wheelzip.entries(reader)
+    except BundleError:
+        raise
     except (CdafError, OSError) as error:
         found.append(f"{entry.archive}: {error}")
         return

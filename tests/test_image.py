@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from cdaf import content, image, oci, plan, store
-from cdaf.errors import ImageError
+from cdaf.errors import BundleError, ImageError
 from tests import makers, oddregistry
 
 CONTENTS = {
@@ -138,6 +138,22 @@ def test_a_config_of_the_base_that_was_damaged_in_the_cache(monkeypatch: pytest.
         path.write_bytes(config.replace(b"linux", b"lunix"))
         assert image.assemble(planned(base=pin), CONTENTS) == made
     assert path.read_bytes() == config
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_bundle_that_changes_meanwhile_leaves_no_wrong_layer_in_the_cache(tmp_path: Path, archive: bool) -> None:
+    data = makers.archive(tmp_path / "a.whl", {"a.py": "x = 1\n"}).read_bytes() if archive else b"as it was verified"
+    (tmp_path / "bundle").write_bytes(data)
+    with (tmp_path / "bundle").open("rb") as file:
+        verified = content.stamp(file.fileno())
+    whole = content.of_bytes(data)
+    part = content.Content(whole.sha256, whole.size, tmp_path / "bundle", stamp=verified)
+    layers = (plan.Layer("a", (plan.Unpack("x", "/a") if archive else plan.Place("x", "/a"),)),)
+    (tmp_path / "other").write_bytes(data[::-1])
+    (tmp_path / "other").replace(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="changed since it was verified"):
+        image.assemble(planned(layers=layers), {"x": part})
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_a_plan_read_back_gives_the_same_image() -> None:
