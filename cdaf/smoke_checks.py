@@ -16,7 +16,8 @@ from cdaf.smoke_watch import judge_service, judge_sidecars, polled, the_service
 from cdaf.stack import JUNIT_FILE, ROUND
 
 _GRACE = 5.0  # seconds for a runner to write its report when it is interrupted
-_LARGEST_REPORT = 64 << 20
+_LARGEST_REPORT = 16 << 20
+_LONGEST_TIME = 1e6  # seconds; a check that says it took longer is not believed
 
 
 def before(stand: Stand, number: int) -> None:
@@ -58,8 +59,13 @@ def run(stand: Stand, number: int) -> None:
             "the end of their log shows where they hang; or raise smoke.check_timeout",
             output,
         )
-    if state.exit_code or state.oom:
+    if state.exit_code or state.oom or _failures(stand, number):
         raise _failed(stand, state, number)
+
+
+def _failures(stand: Stand, number: int) -> list[str]:
+    """The checks of a round that failed, whatever their runner's exit code says: a shell may have swallowed it."""
+    return [each.name for each in stand.journal.checks if each.round == number and each.verdict == "failed"]
 
 
 def _ended(stand: Stand, name: str, seconds: float, *, watch_service: bool = False) -> State | None:
@@ -88,7 +94,7 @@ def _stopped(stand: Stand, name: str) -> str:
 
 def _failed(stand: Stand, state: State, number: int) -> SmokeError:
     checks = [each for each in stand.journal.checks if each.round == number]
-    failed = [each.name for each in checks if each.verdict == "failed"]
+    failed = _failures(stand, number)
     which = f" after the restart (round {number})" if number > 1 else ""
     if state.oom:
         message = f"the checks ran out of memory{which}"
@@ -134,12 +140,7 @@ def parse(text: str, number: int, life: tuple[float, float]) -> list[Check]:
     So each begins where the one before it ended, and the last ends with the runner, which ran during `life`: it takes
     longer to get ready than to end.
     """
-    from xml.etree import ElementTree as ET
-
-    try:
-        root = ET.fromstring(text)  # noqa: S314 - the checks are the user's own, and expat refuses entity bombs
-    except ET.ParseError as error:
-        raise SmokeError(f"the checks' JUnit report cannot be read: {error}", "look at the checks' runner") from error
+    root = _root(text)
     cases = [case for suite in root.iter("testsuite") for case in suite.findall("testcase")]
     at = max(life[0], life[1] - sum(_number(case.get("time")) for case in cases))
     found = []
@@ -148,6 +149,22 @@ def parse(text: str, number: int, life: tuple[float, float]) -> list[Check]:
         at += check.seconds
         found.append(check)
     return found
+
+
+def _root(text: str) -> Any:
+    from xml.etree import ElementTree as ET
+
+    class Plain(ET.TreeBuilder):
+        """Builds the tree of a document without a type of its own: entities are for bombs, and JUnit knows none."""
+
+        def doctype(self, *_: object) -> None:
+            """Refuse the declaration before anything in it is read."""
+            raise SmokeError("the checks' JUnit report declares a document type", "look at the checks' runner")
+
+    try:
+        return ET.fromstring(text, ET.XMLParser(target=Plain()))  # noqa: S314 - without a document type it is plain
+    except ET.ParseError as error:
+        raise SmokeError(f"the checks' JUnit report cannot be read: {error}", "look at the checks' runner") from error
 
 
 def _check(case: Any, number: int, at: float) -> Check:
@@ -174,6 +191,7 @@ def _check(case: Any, number: int, at: float) -> Check:
 
 def _number(text: str | None) -> float:
     try:
-        return max(0.0, float((text or "0").replace(",", "")))
+        seconds = float((text or "0").replace(",", ""))
+        return seconds if 0 <= seconds <= _LONGEST_TIME else 0.0
     except ValueError:
         return 0.0

@@ -263,6 +263,11 @@ def test_checks_that_fail(tmp_path: Path) -> None:
     assert suites.get("failures") == "2", "the check, and cdaf's step that ran it"
 
 
+def test_checks_that_fail_and_exit_with_0(tmp_path: Path) -> None:
+    error = failing(tmp_path, checks=REPORTING.replace("sys.exit(1)", "sys.exit(0)"))
+    assert error.message == "1 of 2 checks failed: test_pay"
+
+
 def test_service_dies_while_the_checks_run(tmp_path: Path) -> None:
     check = """
         import os, time, urllib.request
