@@ -207,6 +207,7 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "publish-warm": publish_warm,
     "memory": memory,
 }
+IN_CONTAINERS = frozenset({"publish-cold", "publish-warm"})
 
 
 def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float, str]:
