@@ -2,9 +2,14 @@
 
 import http.client
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
+from urllib.parse import quote
 
 TIMEOUT = 5.0
+_SAFE = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold as it stands
 _MOMENT = 0.3
 
 
@@ -18,14 +23,38 @@ class Answer(NamedTuple):
 def page(host: str, port: int, path: str, timeout: float = TIMEOUT) -> Answer:
     """Get a page; any 2xx is ready. A proxy is never asked, a redirect not followed."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    late = threading.Event()
     try:
-        connection.request("GET", path, headers={"User-Agent": "cdaf", "Connection": "close"})
-        status = connection.getresponse().status
-        return Answer(200 <= status < 300, f"GET {path} answered {status}")
+        connection.connect()
+        with _until(connection.sock, timeout, late):
+            headers = {"User-Agent": "cdaf", "Connection": "close"}
+            connection.request("GET", quote(path, safe=_SAFE), headers=headers)
+            status = connection.getresponse().status
+        if not late.is_set():
+            return Answer(200 <= status < 300, f"GET {path} answered {status}")
+        return Answer(False, f"GET {path}: no answer in time")
     except (OSError, http.client.HTTPException) as error:
-        return Answer(False, f"GET {path}: {_reason(error)}")
+        return Answer(False, f"GET {path}: {'no answer in time' if late.is_set() else _reason(error)}")
     finally:
         connection.close()
+
+
+@contextmanager
+def _until(connection: socket.socket, seconds: float, late: threading.Event) -> Iterator[None]:
+    """Hang up when the time is over: one that sends a byte now and then never runs into the socket's own limit."""
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def accepts(host: str, port: int) -> Answer:

@@ -3,7 +3,8 @@
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -66,6 +67,50 @@ def test_a_server_that_never_answers() -> None:
         port = listener.getsockname()[1]
         assert http_probe.page("127.0.0.1", port, "/", timeout=0.2) == (False, "GET /: no answer in time")
         assert http_probe.accepts("127.0.0.1", port).ready
+
+
+@pytest.fixture
+def endless() -> Iterator[Callable[[bytes, bytes], int]]:
+    """Start servers that send one thing, then another for ever."""
+    listeners = []
+
+    def serve(first: bytes, rest: bytes) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def send() -> None:
+            try:
+                connection, _ = listener.accept()
+                connection.sendall(first)
+                while True:
+                    connection.sendall(rest)
+                    time.sleep(0.01)
+            except OSError:
+                return
+
+        threading.Thread(target=send, daemon=True).start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    yield serve
+    for each in listeners:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "said"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", ": no answer in time"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"a", ": no answer in time"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 99, ": got more than 100 headers"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"a" * 9999, " answered 200"),
+    ],
+)
+def test_an_answer_that_never_ends(
+    endless: Callable[[bytes, bytes], int], first: bytes, rest: bytes, said: str
+) -> None:
+    found = http_probe.page("127.0.0.1", endless(first, rest), "/\u00fc", timeout=0.3)
+    assert found == ("200" in said, "GET /\u00fc" + said)
 
 
 def test_whoever_accepts_a_connection_listens(served: int) -> None:
