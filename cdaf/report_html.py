@@ -9,6 +9,7 @@ from cdaf.report_timeline import escape, render, seconds
 
 _EMBEDDED = 400  # lines of each log on the page; the files have all of them
 _EXCERPT = 30
+_WIDEST = 4000  # characters of a line
 _BEFORE, _AFTER = 2.0, 0.3  # seconds of log around a failure
 _MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
 
@@ -145,8 +146,12 @@ def _line(said: Said, lane: Lane, number: int, prefix: str, told: PlatformResult
     link = f' href="#{_line_id(prefix, lane, number)}"' if number >= first else ""
     return (
         f'<div><a class="at"{link}>{said.at:.3f}</a><span class="who {lane.role}">{escape(lane.title)}</span>'
-        f'<span class="what">{escape(said.text)}</span></div>'
+        f'<span class="what">{_text(said)}</span></div>'
     )
+
+
+def _text(said: Said) -> str:
+    return escape(said.text if len(said.text) <= _WIDEST else f"{said.text[:_WIDEST]}…")
 
 
 def _line_id(prefix: str, lane: Lane, number: int) -> str:
@@ -176,5 +181,5 @@ def _rows(lane: Lane, lines: tuple[Said, ...], prefix: str) -> Iterator[str]:
     for number, said in enumerate(lines[first:], first):
         yield (
             f'<div id="{_line_id(prefix, lane, number)}"><span class="at">{said.at:.3f}</span>'
-            f'<span class="what">{escape(said.text)}</span></div>'
+            f'<span class="what">{_text(said)}</span></div>'
         )

@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +20,10 @@ from cdaf.outcome import Said
 from cdaf.smoke_journal import Journal
 from cdaf.stack import Binding, Stack
 
-TAIL = 40
+TAIL, _WIDEST = 40, 2000
 _HURRY, _PATIENCE = 0.05, 0.5  # seconds until a last look; an interrupted client may have left the engine at work
 _LONGEST_LOG = 50_000  # lines of one container's log that are kept, the last ones
+_LARGEST_LOG = 8 << 20  # characters of them
 
 
 class Stand(msgspec.Struct, frozen=True):
@@ -131,14 +133,30 @@ def tail(stand: Stand, state: State | None) -> str:
         lines = list(engine.log(state.id, tail=TAIL))
     except CdafError as error:
         return f"(its log cannot be read: {error.message})"
-    return stand.mask("\n".join(line.text for line in lines))
+    said = stand.mask("\n".join(line.text for line in lines))
+    return "\n".join(line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…" for line in said.split("\n"))
 
 
 def gather(stand: Stand) -> None:
     """Take every container's log into the journal, without secrets."""
     for state in engine.states(stand.run):
-        lines = [Said(smoke_journal.of_engine(stand.journal, line.at), line.text) for line in engine.log(state.id)]
-        stand.journal.logs[state.name] = _masked(lines[-_LONGEST_LOG:], stand.mask)
+        said = (
+            Said(smoke_journal.of_engine(stand.journal, line.at), line.text)
+            for line in engine.log(state.id, tail=_LONGEST_LOG)
+        )
+        stand.journal.logs[state.name] = _masked(_last(said), stand.mask)
+
+
+def _last(lines: Iterable[Said]) -> list[Said]:
+    """The end of a log, as much as fits; a container may have said more than this machine has memory."""
+    kept: deque[Said] = deque()
+    size = 0
+    for line in lines:
+        kept.append(line)
+        size += len(line.text)
+        while size > _LARGEST_LOG and len(kept) > 1:
+            size -= len(kept.popleft().text)
+    return list(kept)
 
 
 def _masked(lines: list[Said], mask: Mask) -> tuple[Said, ...]:

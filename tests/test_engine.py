@@ -1,6 +1,7 @@
 """The door to Docker: a real engine behind it, and every way in which there is none."""
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -284,6 +285,14 @@ def test_lines_that_the_engine_split_are_whole_again() -> None:
     found = list(containers._lines(pieces))
     assert [line.text for line in found] == ["first half", "second", "no end"]
     assert [line.at % 60 for line in found] == [5.25, 7.5, 8.0]
+
+
+def test_a_line_without_end_is_cut_and_the_next_one_is_whole() -> None:
+    endless = (b"2026-01-02T03:04:06Z " + b"x" * 16384 for _ in range(64))
+    pieces = itertools.chain(endless, [b"2026-01-02T03:04:07Z y\n", b"2026-01-02T03:04:08Z next\n"])
+    first, second = containers._lines(pieces)
+    assert (len(first.text), set(first.text)) == (containers._LONGEST_LINE, {"x"})
+    assert (second.text, second.at % 60) == ("next", 8.0)
 
 
 @pytest.mark.parametrize(

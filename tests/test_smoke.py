@@ -21,7 +21,7 @@ from cdaf import engine, plan, progress, smoke, smoke_stand
 from cdaf.bundle import Bundle
 from cdaf.engine import client, owner
 from cdaf.errors import BundleError, EngineError, SmokeError, UsageError
-from cdaf.outcome import PlatformResult, SmokeReport
+from cdaf.outcome import PlatformResult, Said, SmokeReport
 from tests import stands
 from tests.wires import Wire
 
@@ -266,6 +266,14 @@ def test_checks_that_fail(tmp_path: Path) -> None:
 def test_checks_that_fail_and_exit_with_0(tmp_path: Path) -> None:
     error = failing(tmp_path, checks=REPORTING.replace("sys.exit(1)", "sys.exit(0)"))
     assert error.message == "1 of 2 checks failed: test_pay"
+
+
+def test_of_an_endless_log_the_end_is_kept() -> None:
+    lines = [Said(float(number), "x" * 4096) for number in range(4096)]
+    kept = smoke_stand._last(iter(lines))
+    assert kept == lines[-len(kept) :]
+    assert sum(len(line.text) for line in kept) == smoke_stand._LARGEST_LOG
+    assert smoke_stand._last([Said(0.0, "y" * (smoke_stand._LARGEST_LOG + 1))])
 
 
 def test_service_dies_while_the_checks_run(tmp_path: Path) -> None:

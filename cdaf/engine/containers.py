@@ -172,16 +172,21 @@ def log(container: str, *, follow: bool = False, tail: int | None = None) -> Ite
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[Line]:
-    whole, when = b"", 0.0
+    """Whole lines of pieces; of a line without end the first part alone, for a log may be one line for ever."""
+    whole, when, ended = bytearray(), 0.0, True
     for piece in pieces:
         stamp, _, text = piece.partition(b" ")
-        when = when if whole else seconds(stamp.decode())
-        whole += text
-        if whole.endswith(b"\n"):
-            yield from (Line(when, line.decode(errors="replace")) for line in whole[:-1].split(b"\n"))
-            whole = b""
-    if whole:
+        when = seconds(stamp.decode()) if ended else when
+        ended = text.endswith(b"\n")
+        whole += text.removesuffix(b"\n")[: max(0, _LONGEST_LINE - len(whole))]
+        if ended:
+            yield from (Line(when, line.decode(errors="replace")) for line in bytes(whole).split(b"\n"))
+            whole.clear()
+    if not ended:
         yield Line(when, whole.decode(errors="replace"))
+
+
+_LONGEST_LINE = 1 << 18
 
 
 def seconds(stamp: str) -> float:
