@@ -40,7 +40,7 @@ def locate(root: Path) -> Path:
     """The file that holds a project's settings. Raises ProjectError when there is none, or more than one."""
     own = root / NAME
     shared = root / "pyproject.toml"
-    has_table = shared.is_file() and "cdaf" in parse(shared).get("tool", {})
+    has_table = shared.is_file() and _own_table(shared) is not None
     if own.is_file() and has_table:
         raise ProjectError(f"both {NAME} and [tool.cdaf] in pyproject.toml configure {root.name}", "keep one of them")
     if own.is_file():
@@ -58,7 +58,8 @@ def parse(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError as error:
         raise ProjectError(f"{file}: no such file", "check the path") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # Numbers of thousands of digits and thousands of brackets end in these.
+    except (ValueError, RecursionError) as error:
         raise ProjectError(f"{file.name}: not TOML: {error}", "mend the syntax at that place") from error
 
 
@@ -68,9 +69,16 @@ def read(root: Path, flags: Mapping[str, object] = {}, environ: Mapping[str, str
     Raises ProjectError with all faults.
     """
     file = locate(root)
-    content = parse(file)
-    tables = content if file.name == NAME else content["tool"]["cdaf"]
+    tables = parse(file) if file.name == NAME else _own_table(file)
+    if not isinstance(tables, dict):
+        raise ProjectError(f"{file.name}: tool.cdaf is not a table", "write it as [tool.cdaf.service] and so on")
     return load(tables, file, flags, environ)
+
+
+def _own_table(shared: Path) -> object:
+    """What a pyproject.toml has as [tool.cdaf], if anything."""
+    tools = parse(shared).get("tool")
+    return tools.get("cdaf") if isinstance(tools, dict) else None
 
 
 def load(tables: Mapping[str, Any], file: Path, flags: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:

@@ -83,7 +83,7 @@ def read(file: Path) -> Pins | None:
         parsed = tomllib.loads(file.read_bytes().decode())
     except FileNotFoundError:
         return None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ProjectError(f"{NAME}: {error}", "restore it from git, or run `cdaf lock`") from error
     if parsed.get("format") != FORMAT:
         raise ProjectError(

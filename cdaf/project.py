@@ -14,6 +14,7 @@ from cdaf.settings import Settings, Smoke
 from cdaf.versions import Version
 
 DEFAULT_CHECKS = Smoke().files
+_LONGEST = 128
 _LATEST = 253402300799  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 
 
@@ -77,6 +78,10 @@ def read(
     name, number = settings.service.name or name or root.name, settings.service.version or number
     if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):
         found.append(f"service.name: {name!r} cannot name an image: use a-z, 0-9 and single . _ - between them")
+    elif len(name) > _LONGEST:
+        found.append(
+            f"service.name: {len(name)} characters are more than the {_LONGEST} that a file's name has room for"
+        )
     listed = {entry.name: entry for entry in git.tracked(root)}
     files = _by_name(_files(root, top, listed, settings.service.include, "service.include", found))
     checks = _by_name(_files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found))
@@ -190,10 +195,14 @@ def _file(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str])
 def _link(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str]) -> File | None:
     path = root / entry.name
     target = str(path.readlink())
-    inside = not PurePosixPath(target).is_absolute() and path.resolve().is_relative_to(root)
-    if inside:
+    # Not Path.resolve: below Python 3.13 it raises RuntimeError for links in a circle.
+    led = Path(os.path.realpath(path))
+    if led.is_symlink():
+        found.append(f"{key}: {entry.name} is a symbolic link that leads back to itself")
+        return None
+    if not PurePosixPath(target).is_absolute() and led.is_relative_to(root):
         return File(entry.name, path, executable=False, link=target)
-    where = "project" if not path.resolve().is_relative_to(top) else "service's folder"
+    where = "project" if not led.is_relative_to(top) else "service's folder"
     found.append(f"{key}: {entry.name} is a symbolic link out of the {where}, to {target}")
     return None
 
@@ -223,7 +232,7 @@ def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -
             )
     if number is None:
         raise ProjectError("no version: not in the project's manifest and no v… tag in git", "set service.version")
-    if not rules.VERSION.fullmatch(number):
+    if not rules.VERSION.fullmatch(number) or len(number) > _LONGEST // 2:
         raise ProjectError(f"version {number!r} is not of the form 1.4.0 or 1.4.0-rc.1", "change it")
     is_release = release or f"v{number}" in head.tags
     return Version(number, "" if is_release else head.commit[:12])

@@ -117,3 +117,21 @@ def test_release_may_override_publishing_alone(tmp_path: Path) -> None:
         config.overriding(file, sealed, {})
     assert "[service] cannot be set at release" in raised.value.message
     assert "publish" in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x = " + "[" * 100_000, "x = " + "9" * 5000, '"\\ud800" = 1', "<<<<<<< HEAD\n"],
+    ids=["brackets", "digits", "surrogate", "conflict"],
+)
+def test_what_is_no_toml(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cdaf.toml").write_text(text)
+    with pytest.raises(ProjectError, match="not TOML"):
+        config.read(tmp_path, environ={})
+
+
+@pytest.mark.parametrize("text", ["tool = 5", "[tool]\ncdaf = 5"])
+def test_tables_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(ProjectError):
+        config.read(tmp_path, environ={})

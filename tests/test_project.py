@@ -221,3 +221,58 @@ def test_what_git_was_told_not_to_see_makes_a_tree_dirty(service: Path) -> None:
 def test_a_time_that_no_manifest_can_write(service: Path, told: str) -> None:
     with pytest.raises(ProjectError, match="SOURCE_DATE_EPOCH"):
         project.read(service, environ={"SOURCE_DATE_EPOCH": told})
+
+
+def test_links_in_a_circle(service: Path) -> None:
+    (service / "app" / "one").symlink_to("two")
+    (service / "app" / "two").symlink_to("one")
+    makers.commit(service)
+    told = faults(service)
+    assert "app/one is a symbolic link that leads back to itself" in told
+    assert "app/two is a symbolic link that leads back to itself" in told
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        ('[service]\nstart = ["run", "--db=postgres://u:canary@h/x"]\n', "service.start: word 2 holds a password"),
+        ('[service]\nstart = ["run"]\nrepository = "https://canary@h/x"\n', "service.repository: holds a login"),
+        ('[service]\nstart = ["run"]\nrepository = "https://u:canary@h/x"\n', "service.repository: holds a login"),
+        ('[service]\nstart = ["run"]\n[image]\nbase = "u:canary@h/x:1"\n', "image.base: holds a login"),
+        ('[service]\nstart = ["run"]\n[publish]\nto = ["registry:u:canary@h/x"]\n', "publish.to: a registry target"),
+        (
+            '[service]\nstart = ["run"]\n[environments.e]\nto = ["pypi:https://u:canary@h"]\n',
+            "environments.e.to: a pypi",
+        ),
+    ],
+)
+def test_no_login_enters_and_none_is_told(service: Path, toml: str, told: str) -> None:
+    (service / "cdaf.toml").write_text(toml)
+    found = faults(service)
+    assert told in found
+    assert "canary" not in found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'start = ["run", "a\u0000b"]',
+        r'env = { A = "\u0000" }',
+        'state = ["/app//x"]',
+        'state = ["/app/x/"]',
+        'state = ["/app/./x"]',
+        r'state = ["/app/\n"]',
+        f'name = "{"n" * 129}"',
+        f'version = "1.{"0" * 99}"',
+    ],
+)
+def test_what_no_image_can_hold_is_the_projects_fault(service: Path, line: str) -> None:
+    start = "" if line.startswith("start") else 'start = ["run"]\n'
+    (service / "cdaf.toml").write_text(f"[service]\n{start}{line}\n")
+    assert faults(service)
+
+
+def test_a_repository_with_a_port_or_an_ssh_user_is_no_login(service: Path) -> None:
+    for url in ("https://h:8443/x", "ssh://git@h:22/x", "git@h:x/y.git", "https://h/x@y"):
+        (service / "cdaf.toml").write_text(f'[service]\nstart = ["run"]\nrepository = "{url}"\n')
+        assert read(service).settings.service.repository == url

@@ -267,3 +267,25 @@ def test_credentials_leave_the_lock_but_not_an_ssh_login() -> None:
     )
     assert lockfile.credentials(text) == {"host.example": ("token", "")}
     assert hashlib.sha256(lockfile.redacted(text)) != hashlib.sha256(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pyproject.toml", "project = 5"),
+        ("pyproject.toml", "tool = 5"),
+        ("pyproject.toml", "[tool]\nuv = 5"),
+        ("pyproject.toml", "[project]\nname = 5"),
+        ("pyproject.toml", '[project]\nname = "svc"\ndependencies = "dep"'),
+        ("pyproject.toml", '[project]\nname = "svc"\nrequires-python = ">=bogus"'),
+        ("pyproject.toml", "[build-system]\nrequires = [1]"),
+        ("pyproject.toml", "x = " + "[" * 100_000),
+        ("uv.lock", "version = 1\npackage = 5"),
+        ("uv.lock", "version = 1\n[[package]]\nname = 5\nsource = 5"),
+        ("uv.lock", "x = " + "9" * 5000),
+    ],
+)
+def test_files_of_another_form_are_the_projects_fault(tmp_path: Path, file: str, text: str) -> None:
+    pykit.write(tmp_path, {**pykit.package("svc"), "uv.lock": 'version = 1\nrequires-python = ">=3.11"\n', file: text})
+    with pytest.raises(ProjectError):
+        stale.refuse(tmp_path, lockfile.read(tmp_path, tmp_path))

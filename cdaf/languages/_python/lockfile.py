@@ -65,13 +65,54 @@ def members(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+class _Project(msgspec.Struct, frozen=True, rename="kebab"):
+    name: str = ""
+    version: str = ""
+    requires_python: str = ""
+    dependencies: list[str] = []
+    optional_dependencies: dict[str, list[str]] = {}
+    dynamic: list[str] = []
+
+
+class _Workspace(msgspec.Struct, frozen=True):
+    members: list[str] = []
+    exclude: list[str] = []
+
+
+class _Uv(msgspec.Struct, frozen=True):
+    workspace: _Workspace = _Workspace()
+    sources: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
+
+
+class _Tool(msgspec.Struct, frozen=True):
+    uv: _Uv = _Uv()
+
+
+class _Build(msgspec.Struct, frozen=True, rename="kebab"):
+    requires: list[str] = []
+    build_backend: str = ""
+    backend_path: list[str] = []
+
+
+class _Manifest(msgspec.Struct, frozen=True, rename="kebab"):
+    """The forms of what is read here of a pyproject.toml (the pyproject.toml specification); all else is free."""
+
+    project: _Project = _Project()
+    build_system: _Build = _Build()
+    dependency_groups: dict[str, list[str | dict[str, str]]] = {}
+    tool: _Tool = _Tool()
+
+
 def manifest(path: Path) -> dict[str, Any]:
-    """A pyproject.toml as data, empty when there is none. Raises ProjectError when it is not TOML."""
+    """A pyproject.toml as data, empty when there is none. Raises ProjectError when it is not one."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+        msgspec.convert(read, _Manifest)
+        return read
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # msgspec's ValidationError is a ValueError, as are those of TOML and of UTF-8.
+    except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{path}: {error}", "mend the file") from error
 
 

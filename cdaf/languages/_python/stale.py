@@ -43,14 +43,20 @@ def faults(root: Path, lock: Lockfile) -> list[str]:
     """Every difference. Raises ProjectError when the lock or a manifest cannot be read at all."""
     try:
         locked = tomllib.loads(lock.data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ProjectError(f"{lock.path} cannot be read: {error}", "run `uv lock`") from error
     if locked.get("version") != VERSION:
         raise ProjectError(
             f"{lock.path} is of format {locked.get('version')!r}, and this cdaf reads format {VERSION}",
             "lock with the uv that came with cdaf, or upgrade cdaf",
         )
-    return list(dict.fromkeys(_faults(root, lock, locked)))
+    try:
+        return list(dict.fromkeys(_faults(root, lock, locked)))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # tables of another form, versions of none
+        raise ProjectError(
+            f"{lock.path} and the manifests cannot be compared: {type(error).__name__}: {error}",
+            "run `uv lock`, which tells what is wrong with them",
+        ) from error
 
 
 def _faults(root: Path, lock: Lockfile, locked: Table) -> Iterator[str]:

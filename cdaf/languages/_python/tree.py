@@ -61,7 +61,8 @@ def _leaf(folder: Path, name: str) -> Leaf:
     if not path.is_symlink():
         return Leaf(name, path, bool(path.stat().st_mode & 0o111))
     target = str(path.readlink())
-    if target.startswith("/") or not path.resolve().is_relative_to(folder.resolve()):
+    # Not Path.resolve: below Python 3.13 it raises RuntimeError for links in a circle.
+    if target.startswith("/") or not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):
         raise ProjectError(f"{path} is a symbolic link out of {folder}, to {target}", "replace it by what it points to")
     return Leaf(name, path, link=target)
 
