@@ -9,7 +9,7 @@ from pathlib import Path
 from cdaf import flow, languages, locking, pins, places, progress, project
 from cdaf.bundle import Bundle
 from cdaf.errors import ProjectError, faults
-from cdaf.project import Project
+from cdaf.project import DEFAULT_CHECKS, Project
 
 _FETCHED = ("archives", "blobs")  # kinds of the cache that hold what others made; all other kinds are made here
 
@@ -20,15 +20,24 @@ def check(root: Path) -> Project:
     Raises ProjectError with all faults: of `cdaf.toml` and what it names first, then of the locks.
     """
     found = project.read(root)
-    wrong = languages.load(found.language).check(found)
+    wrong = [*_without_files(found), *languages.load(found.language).check(found)]
     held = pins.read(locking.path(found))
     if held is None:
         progress.note(f"{pins.NAME} is not there yet: `cdaf lock` or `cdaf package` writes it")
     else:
         wrong += [f"{pins.NAME}: {fault}" for fault in locking.lacking(found, held)]
     if wrong:
-        raise ProjectError(faults(f"the locks of {found.name}", wrong), "bring each lock up to date, and commit it")
+        raise ProjectError(faults(found.name, wrong), "mend each of them, bring the locks up to date, and commit")
     return found
+
+
+def _without_files(found: Project) -> list[str]:
+    """The checks' own files are there by default: only their command tells that there should be some."""
+    declared = found.settings.smoke
+    named = [word for word in declared.checks if word == "smoke" or word.startswith("smoke/")]
+    if found.checks or not named or declared.files != DEFAULT_CHECKS:
+        return []
+    return [f"smoke.checks: {named[0]!r} is nothing that git tracks: write the checks, and `git add` them"]
 
 
 def repeat(sealed: Bundle, root: Path, flags: Mapping[str, object], *, release: bool) -> None:

@@ -133,7 +133,9 @@ def refuse_untested(record: Record, images: Sequence[Image], manifest: Manifest)
         else:
             wrong.append(f"{image.platform}: its smoke test {'failed' if state == 'failed' else 'was not run'}")
     if wrong:
+        failed = any(_state(record, image) == "failed" for image in images)
         hint = "run `cdaf smoke` on a machine of that platform, or name it in [smoke] untested"
+        hint = "read its report, mend what failed, and run `cdaf smoke` again" if failed else hint
         raise PublishError(faults(f"{record.name} {record.version} is not tested", wrong), hint)
 
 

@@ -46,6 +46,19 @@ def test_check_lists_the_faults_of_both_locks(tmp_path: Path, cache: Path) -> No
     assert "cdaf.lock: no pin of python:3.13-slim for linux/amd64" in told
 
 
+def test_check_knows_groups_and_checks_that_are_not_there(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    (root / "smoke").mkdir()
+    (root / "smoke" / "test_it.py").write_text("")
+    (root / "cdaf.toml").write_text(f'{CONFIG}[smoke]\ngroup = "smok"\nchecks = ["pytest", "-q", "smoke/"]\n')
+    told = cdaf("check", root, expect=3).stderr
+    assert "smoke.group: 'smok' is no dependency group of pyproject.toml" in told
+    assert "smoke.checks: 'smoke/' is nothing that git tracks" in told
+    (root / "cdaf.toml").write_text(f'{CONFIG}[smoke]\ngroup = "Dev"\nchecks = ["pytest", "-q", "smoke/"]\n')
+    pykit.commit(root)
+    cdaf("check", root)
+
+
 def test_a_build_that_keeps_up(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     done = cdaf("package", root, "--check")

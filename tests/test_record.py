@@ -134,6 +134,7 @@ def test_what_was_not_tested_may_not(tmp_path: Path, both: tuple[Image, Image]) 
     assert exit_code(caught.value) == 8
     assert "linux/amd64: its smoke test was not run" in caught.value.message
     assert "linux/arm64: its smoke test failed" in caught.value.message
+    assert "untested" not in caught.value.hint, "a failed test is never let go"
 
 
 def test_a_test_of_another_digest_does_not_count(tmp_path: Path, both: tuple[Image, Image]) -> None:

@@ -88,3 +88,11 @@ def test_origins_on_the_command_line(tmp_path: Path) -> None:
     assert re.search(r"^service.port +8000 +cdaf.toml$", text, re.MULTILINE)
     told = json.loads(run("show", tmp_path, "--json"))["settings"]
     assert {"key": "service.port", "value": 8000, "origin": "cdaf.toml"} in told
+
+
+def test_options_of_the_other_kind_are_refused(sealed: bundle.Bundle, tmp_path: Path) -> None:
+    for words, said in ((("--files", tmp_path), "is a folder"), (("--origins", sealed.path), "is a file")):
+        command = [sys.executable, "-m", "cdaf", "show", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr

@@ -14,6 +14,12 @@ from cdaf import console, options
 @options.json
 def command(file: Path, files: bool, origins: bool) -> None:
     """Show what is in the bundle FILE; for a project's folder PATH, its settings and where each comes from."""
+    from cdaf.errors import UsageError
+
+    if file.is_dir() and files:
+        raise UsageError(f"{file} is a folder: --files lists what is in a bundle", "name a .cdaf file")
+    if file.is_file() and origins:
+        raise UsageError(f"{file} is a file: --origins looks at a project", "name the folder of a service")
     if origins or file.is_dir():
         return _origins(file)
     from cdaf import bundle, show

@@ -11,6 +11,7 @@ import msgspec
 from cdaf import fetch, languages, process, progress
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.languages._python import lockfile, memo
+from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
 from cdaf.pins import Base, Pins
 from cdaf.project import Project
@@ -64,9 +65,25 @@ def check(project: Project) -> list[str]:
     from cdaf.languages._python import stale
 
     try:
-        return stale.faults(project.root, lockfile.read(project.root, project.repository))
+        return _unknown(project) + stale.faults(project.root, lockfile.read(project.root, project.repository))
     except ProjectError as error:
         return [error.message]
+
+
+def _unknown(project: Project) -> list[str]:
+    """Extras and groups that the settings name and pyproject.toml does not declare."""
+    service, smoke = project.settings.service, project.settings.smoke
+    table = lockfile.manifest(project.root / "pyproject.toml")
+    extras = table.get("project", {}).get("optional-dependencies", {})
+    groups = [*table.get("dependency-groups", {}), "dev"]
+    wanted = [("service.extras", "extra", extras, name) for name in service.extras]
+    wanted += [("service.groups", "dependency group", groups, name) for name in service.groups]
+    wanted += [("smoke.group", "dependency group", groups, smoke.group)] if smoke.group else []
+    return [
+        f"{key}: {name!r} is no {kind} of pyproject.toml"
+        for key, kind, declared, name in wanted
+        if normal(name) not in map(normal, declared)
+    ]
 
 
 def choices(project: Project, pins: Pins) -> tuple[Choice, ...]:
