@@ -105,7 +105,7 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         progress.warn(f"{path} is ignored: {reason}")
         return {}
@@ -176,8 +176,10 @@ def _from_helper(helper: str, server: str) -> Credentials | None:
     except CdafError as error:
         progress.warn(f"no login from {program}: {error.message}")
         return None
-    except ValueError:
-        progress.warn(f"no login from {program}: its answer is not JSON")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        progress.warn(f"no login from {program}: its answer is not a JSON object")
         return None
     user, secret = str(found.get("Username") or ""), str(found.get("Secret") or "")
     if not secret:

@@ -28,6 +28,7 @@ __all__ = [
     "close",
     "get",
     "is_loopback",
+    "joined",
     "pause",
     "read",
     "same_origin",
@@ -139,8 +140,21 @@ def close(response: Response) -> None:
 
 def clean(url: str) -> str:
     """A URL without userinfo, query and fragment, fit for messages."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a malformed URL"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def joined(url: str, location: str) -> str:
+    """The URL that a `Location` header of an answer from `url` names. Raises CdafError when it is none."""
+    try:
+        found = urljoin(url, location)
+        _origin(urlsplit(found))
+    except ValueError as error:
+        raise CdafError(f"{clean(url)} points to what is not a URL") from error
+    return found
 
 
 def same_origin(one: str, other: str) -> bool:
@@ -161,7 +175,7 @@ def _followed(method: str, url: str, headers: dict[str, str], body: Body) -> Res
         if response.status not in _REDIRECTS or not target or not follows:
             return response
         close(response)
-        url, headers = _redirected(url, urljoin(url, target), headers)
+        url, headers = _redirected(url, joined(url, target), headers)
     raise CdafError(f"{clean(url)}: more than {_MOST_REDIRECTS} redirects")
 
 
@@ -193,6 +207,8 @@ def _once(method: str, url: str, headers: dict[str, str], body: Body) -> Respons
         )
     except urllib3.exceptions.LocationValueError as error:
         raise CdafError(f"{clean(url)} is not a URL") from error
+    except ValueError:  # of a header or a port; its words would show the header
+        raise CdafError(f"{clean(url)} cannot be asked: URL or login have characters that HTTP has not") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise _lost(url, error) from error
     finally:
@@ -247,7 +263,7 @@ def pause(attempt: int, retry_after: str | None = None) -> float:
 
 def _seconds(retry_after: str) -> float:
     """`Retry-After` in seconds: a number or a date (RFC 9110, 10.2.3)."""
-    if retry_after.strip().isdigit():
+    if retry_after.strip().isdecimal():
         return float(retry_after)
     try:
         return email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()

@@ -95,7 +95,7 @@ def _cached(base_layer: oci.Layer) -> oci.Layer:
 def _decoded(data: bytes, what: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ImageError(f"{what} cannot be read: {error}", "choose another base") from error
 
 

@@ -87,7 +87,7 @@ def _machine(entry: Descriptor) -> str:
 def _table(data: bytes, name: str) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ResolveError(f"{name} is not JSON", "name an image") from error
     if not isinstance(found, dict):
         raise ResolveError(f"{name} is not a JSON object", "name an image")

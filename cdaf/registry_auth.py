@@ -102,7 +102,7 @@ def _value(access: Access, offered: tuple[Challenge, ...]) -> str | None:
 
 
 def _bearer(access: Access, parameters: dict[str, str], login: Credentials | None) -> str | None:
-    realm = parameters["realm"]
+    realm = http.joined(access.base, parameters["realm"])
     parts = urlsplit(realm)
     plain = parts.scheme != "https" and not http.is_loopback(parts.hostname or "")
     if parts.scheme not in {"http", "https"} or (plain and access.base.startswith("https:")):
@@ -133,7 +133,7 @@ def _ask(realm: str, service: str, scopes: tuple[str, ...], login: Credentials |
 def _token(data: bytes) -> str | None:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     token = (found.get("token") or found.get("access_token")) if isinstance(found, dict) else None
-    return token if isinstance(token, str) and token.isprintable() else None
+    return token if isinstance(token, str) and token.isascii() and token.isprintable() else None

@@ -124,7 +124,7 @@ def said_in(response: Response) -> str:
         found = json.loads(http.read(response, 1 << 20))
         errors = found["errors"]
         lines = [f"{each.get('code', '')}: {each.get('message', '')}" for each in errors]
-    except (CdafError, ValueError, KeyError, TypeError, AttributeError):
+    except (CdafError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
     return "\n".join("".join(filter(str.isprintable, line))[:300] for line in lines[:5])
 
@@ -136,7 +136,7 @@ def _with(headers: Mapping[str, str] | None, value: str | None) -> dict[str, str
 def _configured(name: str) -> list[str]:
     try:
         found: Any = json.loads(Path(name).expanduser().read_bytes())
-    except (OSError, ValueError, RuntimeError):
+    except (OSError, ValueError, RuntimeError):  # RecursionError is one of the last
         return []
     listed = found.get("registry-mirrors") if isinstance(found, dict) else None
     return [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []

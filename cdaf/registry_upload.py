@@ -5,7 +5,7 @@ A blob that is there is not sent; one that another repository of the same regist
 
 from collections.abc import Callable
 from typing import IO
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 from cdaf import http, oci, progress, registry, registry_http, transfers
 from cdaf.errors import CdafError
@@ -100,7 +100,7 @@ def _begin(where: Repository, digest: str, source: str) -> str | None:
             return None
         location = response.headers.get("Location")
         if response.status == 202 and location:
-            return urljoin(response.url, location)
+            return http.joined(response.url, location)
         if mount and response.status in {401, 403, 404}:
             return _begin_plain(where, digest)
         raise refusal(where, response, "an upload")

@@ -96,7 +96,7 @@ def test_a_helper_that_knows_nothing_leaves_it_to_the_file(home: Path, warnings:
     assert not warnings.said
 
 
-@pytest.mark.parametrize("text", ["", "echo not json"])
+@pytest.mark.parametrize("text", ["", "echo not json", "echo []", "echo 5", "yes [ | head -99999"])
 def test_a_helper_out_of_order_is_said_and_not_fatal(home: Path, warnings: Warnings, text: str) -> None:
     if text:
         program(home, "docker-credential-one", text)

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -255,6 +256,45 @@ def test_a_damaged_manifest_in_the_cache_is_fetched_again(odd: Odd) -> None:
     store.path("blobs", oci.hexed(image.digest)).write_bytes(b"damaged")
     assert registry.manifest_by_digest(named) == image.manifest
     assert odd.count("GET", "/manifests/") == 2
+
+
+NESTED = b"[" * 100_000
+ODD_ANSWERS = {
+    "a wait that is no number": Fault("GET", "manifests", 9, 503, {"Retry-After": "\u00b2"}),
+    "a redirect to half an address": Fault("GET", "manifests", 9, 307, {"Location": "http://[::1"}),
+    "a redirect to no port": Fault("GET", "manifests", 9, 307, {"Location": "http://h:99999999/"}),
+    "a login at half an address": Fault("GET", "manifests", 9, 401, {"WWW-Authenticate": 'Bearer realm="http://["'}),
+    "an error nested to the sky": Fault("GET", "manifests", 9, 400, {}, NESTED),
+    "a manifest nested to the sky": Fault("GET", "manifests", 9, 200, {}, NESTED),
+    "a token nested to the sky": Fault("GET", "/token", 9, 200, {}, NESTED),
+    "a token that no header can hold": Fault("GET", "/token", 9, 200, {}, '{"token": "\u20ac"}'.encode()),
+}
+
+
+@pytest.mark.parametrize("fault", ODD_ANSWERS)
+def test_an_answer_that_makes_no_sense_is_an_error_of_the_registry(fault: str) -> None:
+    with oddregistry.serving(realm="SELF/token" if "token" in fault else "") as odd:
+        hold(odd, images.simple())
+        odd.faults.append(replace(ODD_ANSWERS[fault]))
+        with pytest.raises(ResolveError) as caught:
+            registry.manifest(team(odd, ":1"))
+    assert exit_code(caught.value) in (4, 75)
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "http://h:99999999/", "file:///x"])
+def test_an_upload_to_nowhere(odd: Odd, location: str) -> None:
+    odd.faults.append(Fault("POST", "uploads", 9, 202, {"Location": location}))
+    with pytest.raises(CdafError, match="not a URL"):
+        send(registry_http.target(team(odd)), DATA)
+
+
+@pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}\u20ac"])
+def test_a_token_that_no_header_can_hold_is_not_shown(tmp_path: Path, token: str) -> None:
+    with oddregistry.serving(user="u", password=SECRET) as odd:
+        login(tmp_path, odd.authority, "", "", registrytoken=token)
+        with pytest.raises(ResolveError, match="characters that HTTP has not") as caught:
+            registry.manifest(team(odd, ":1"))
+    assert SECRET not in caught.value.message + caught.value.output
 
 
 def test_blobs_may_be_kept_elsewhere_and_our_login_stays_here(odd: Odd, tmp_path: Path) -> None:

@@ -132,6 +132,20 @@ def test_all_faults_of_the_targets_come_at_once() -> None:
     assert exit_code(caught.value) == 2
 
 
+@pytest.mark.parametrize("text", ["pypi:http://[::1", "pypi:https://h:99999/", "pypi:http:///x"])
+def test_half_an_address_is_a_fault_like_others(text: str) -> None:
+    with pytest.raises(UsageError, match="not a URL of http or https"):
+        targets.parse([text], manifest())
+
+
+def test_what_fails_below_publishing_is_an_error_of_publishing(tmp_path: Path) -> None:
+    with oddregistry.serving() as odd:
+        odd.faults.append(Fault("POST", "uploads", 9, 202, {"Location": "file:///x"}))
+        with pytest.raises(CdafError) as caught:
+            targets.publish(target("registry", f"{odd.authority}/orders"), release(tmp_path))
+    assert exit_code(caught.value) == 8
+
+
 @pytest.mark.parametrize("text", [f"registry:user:{SECRET}@r.example/a", f"pypi:https://me:{SECRET}@i.example/"])
 def test_a_login_on_the_command_line_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(UsageError, match="login") as caught:

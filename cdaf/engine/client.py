@@ -101,9 +101,18 @@ def _api(where: str, _thread: int, timeout: int) -> "docker.APIClient":
         from docker.utils import kwargs_from_env
 
         tls = kwargs_from_env().get("tls")
-        return docker.APIClient(
-            base_url=where, version="auto", timeout=timeout, tls=tls or False, use_ssh_client=where.startswith("ssh:")
-        )
+        try:
+            return docker.APIClient(
+                base_url=where,
+                version="auto",
+                timeout=timeout,
+                tls=tls or False,
+                use_ssh_client=where.startswith("ssh:"),
+            )
+        except ValueError as error:
+            if isinstance(error, OSError):  # requests' own are both
+                raise
+            raise EngineGone(f"the engine's address {where} is none: {error}", _START) from error
 
 
 def whales(**how: Any) -> Any:

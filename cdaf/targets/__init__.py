@@ -12,7 +12,7 @@ import msgspec
 
 from cdaf import settings
 from cdaf.bundle import Bundle
-from cdaf.errors import UsageError, faults
+from cdaf.errors import CdafError, PublishError, UsageError, faults
 from cdaf.manifest import Manifest
 from cdaf.oci import Image
 from cdaf.targets import _tags as tagging
@@ -95,8 +95,16 @@ def parse(texts: Sequence[str], manifest: Manifest) -> tuple[Target, ...]:
 
 
 def publish(target: Target, release: Release) -> tuple[Publication, ...]:
-    """Publish to one target; what is there already with the same bytes is a success."""
-    return load(target.kind).publish(target, release)
+    """Publish to one target; what is there already with the same bytes is a success.
+
+    Raises a PublishError for what has no class of its own: what lies below knows nothing of publishing.
+    """
+    try:
+        return load(target.kind).publish(target, release)
+    except CdafError as error:
+        if type(error) is not CdafError:
+            raise
+        raise PublishError(error.message, error.hint, error.output, transient=error.transient) from error
 
 
 def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[tuple[str, settings.Publish]]:

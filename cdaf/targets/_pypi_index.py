@@ -45,7 +45,11 @@ def faults(where: str) -> list[str]:
         listed = f"; uv is configured with {', '.join(known)}" if known else ""
         missing = f"{where!r} is no index with a publish-url in uv's configuration{listed}"
         return [] if where in known else [missing]
-    parts = urlsplit(where)
+    try:
+        parts = urlsplit(where)
+        parts.port  # noqa: B018 - a property that raises
+    except ValueError:
+        return ["it is not a URL of http or https"]
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return ["it is not a URL of http or https"]
     return ["a login does not belong on the command line; set UV_PUBLISH_…"] if "@" in parts.netloc else []
@@ -96,7 +100,7 @@ def _files(data: bytes, response: http.Response) -> Iterator[tuple[str, tuple[st
             for each in json.loads(data)["files"]:
                 url = urljoin(response.url, str(each["url"]))
                 yield str(each["filename"]), (url, str((each.get("hashes") or {}).get("sha256", "")))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise CdafError(f"{http.clean(response.url)} is not a page of a simple index") from error
         return
     links = _Links()
