@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from cdaf import config, git, languages, rules, stack
+from cdaf import config, git, languages, progress, rules, stack
 from cdaf.errors import ProjectError, faults
 from cdaf.patterns import matching
 from cdaf.settings import Settings, Smoke
@@ -118,6 +118,7 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
     named = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
     if release:
         raise ProjectError(f"a release cannot be made of a dirty tree: {named} differ from the commit", "commit them")
+    progress.note(f"the tree is dirty, so the image will have no tag: {named} differ from the commit")
     commit = project.source.commit or ""
     return msgspec.structs.replace(
         project,
@@ -231,7 +232,10 @@ def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -
                 "fetch the history: `git fetch --unshallow --tags`",
             )
     if number is None:
-        raise ProjectError("no version: not in the project's manifest and no v… tag in git", "set service.version")
+        raise ProjectError(
+            "no version: not in the project's manifest and no v… tag in git",
+            "set service.version, or tag a commit: `git tag v0.1.0`",
+        )
     if not rules.VERSION.fullmatch(number) or len(number) > _LONGEST // 2:
         raise ProjectError(f"version {number!r} is not of the form 1.4.0 or 1.4.0-rc.1", "change it")
     is_release = release or f"v{number}" in head.tags

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from cdaf.smoke_stand import Plan, Stand, gather, standing
 __all__ = ["PlatformResult", "SmokeReport", "test", "up"]
 
 ChecksOf = Callable[[Image], Image | None]
+_PACE = 1.0  # seconds between two looks at a service that is up
 
 
 def test(
@@ -215,9 +217,10 @@ def _serve(stand: Stand, announce: Callable[[str], None]) -> None:
     port = stand.manifest.service.port
     announce(f"http://{stand.host}:{state.ports[f'{port}/tcp']}" if port else state.name)
     while True:
-        for states in smoke_watch.polled(stand, 1.0):
-            smoke_watch.judge_sidecars(stand, states)
-            smoke_watch.judge_service(stand, smoke_watch.the_service(stand, states), "by itself")
+        states = engine.states(stand.run)
+        smoke_watch.judge_sidecars(stand, states)
+        smoke_watch.judge_service(stand, smoke_watch.the_service(stand, states), "by itself")
+        time.sleep(_PACE)
 
 
 def _follow(stand: Stand, container: str) -> None:

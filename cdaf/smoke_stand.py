@@ -4,7 +4,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from cdaf import bundle as bundles
 from cdaf import engine, masking, progress, settings, smoke_journal, stack
 from cdaf.bundle import Bundle
+from cdaf.compose_file import SERVICE
 from cdaf.engine import EngineFacts, Event, State
 from cdaf.errors import CdafError, EngineError
 from cdaf.manifest import Manifest
@@ -94,7 +95,16 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         if not plan.keep:
             _take_down(run, pause)
         else:
-            progress.note(f"the stack is left standing; remove it with: {engine.removal(name)}")
+            _leave(name, run, facts.host, manifest.service.port)
+
+
+def _leave(name: str, run: str, host: str, port: int | None) -> None:
+    """Say where a service that is left standing answers, and what removes it."""
+    with suppress(EngineError):
+        running = [each for each in engine.states(run) if each.service == SERVICE and each.status == "running"]
+        for outer in filter(None, (each.ports.get(f"{port}/tcp") for each in running)):
+            progress.note(f"the service answers at http://{host}:{outer}")
+    progress.note(f"the stack is left standing; remove it with: {engine.removal(name)}")
 
 
 def _take_down(run: str, pause: float = _HURRY) -> None:

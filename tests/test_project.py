@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import git, project
+from cdaf import git, progress, project
 from cdaf.errors import ProjectError
 from tests import makers
 
@@ -171,15 +171,23 @@ def test_no_repository(tmp_path: Path) -> None:
     assert "no commit yet" in faults(tmp_path / "loose")
 
 
-def test_dirty_is_what_enters_and_differs(service: Path) -> None:
+def test_dirty_is_what_enters_and_differs(service: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = read(service)
     assert project.settle(clean, [service / "uv.lock"]) == clean
     makers.write(service, {"notes.txt": "does not enter"})
     assert not project.settle(read(service), []).source.dirty
     makers.write(service, {"app/main.py": "x = 2\n"})
+    said: list[str] = []
+
+    class Hearing(progress.Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    monkeypatch.setattr(progress, "_sink", Hearing())
     dirty = project.settle(read(service), [])
     assert dirty.source.dirty
     assert dirty.version.semver.endswith(".dirty")
+    assert "app/main.py" in said[0]
     with pytest.raises(ProjectError, match=r"dirty tree: app/main\.py"):
         project.settle(read(service, release=True), [], release=True)
 

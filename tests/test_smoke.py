@@ -348,6 +348,9 @@ def test_keep_leaves_the_stack_and_says_how_to_remove_it(tmp_path: Path, heard: 
     tried(stands.made(tmp_path), keep=True)
     try:
         assert {each.kind for each in mine()} == {"container", "network"}
+        (url,) = [text.rpartition(" ")[2] for text in heard if text.startswith("the service answers at ")]
+        with urllib.request.urlopen(f"{url}/healthz") as page:
+            assert page.status == 200
         (note,) = [text for text in heard if "remove it with: " in text]
         command = note.partition("remove it with: ")[2]
         subprocess.run(command, shell=True, check=True, capture_output=True)
