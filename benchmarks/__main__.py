@@ -48,11 +48,11 @@ def _measured(runs: int, names: list[str], *, realtime: bool) -> str:
         orders = service.copied(service.ORDERS, work / "orders")
         service.locked(orders, programs, env | {"CDAF_CACHE": str(work / "lock")})
         bench = cases.Bench(runs, work, programs, env, orders)
-        rows = []
+        facts, rows = machine.facts(programs, env), []
         for case in names:
             with machine.before_all_else(wanted=realtime and case not in cases.IN_CONTAINERS):
                 rows += _case(case, bench)
-        facts = machine.facts(programs, env)
+        facts["load"] = machine.load()
         if realtime:
             facts["load"] += "; what runs outside containers, on either side, had a real-time priority"
         return _page(rows, runs, facts)

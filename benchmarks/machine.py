@@ -37,18 +37,22 @@ def before_all_else(*, wanted: bool) -> Iterator[None]:
 def facts(programs: Programs, env: Mapping[str, str]) -> dict[str, str]:
     """Everything whose version counts, and the machine."""
     project = tomllib.loads((state.CHECKOUT / "pyproject.toml").read_text())["project"]
-    commit = state.answers(["git", "-C", str(state.CHECKOUT), "rev-parse", "--short=12", "HEAD"])
+    git = ["git", "-C", str(state.CHECKOUT), "describe", "--always", "--match=", "--abbrev=12", "--dirty"]
     return {
-        "cdaf": f"{project['version']}, commit {commit}",
+        "cdaf": f"{project['version']}, commit {state.answers(git)}",
         "Python": platform.python_version(),
         "uv": _version([programs.named("uv"), "--version"], env),
         "engine": _version(["docker", "version", "--format", "{{.Server.Version}}"], env),
         "buildx": _version(["docker", "buildx", "version"], env),
         "registry": _version(["docker-registry", "--version"], env),
         "machine": f"{os.cpu_count()} CPUs, {_processor()}, {_memory()} GB of memory",
-        "load": f"{os.getloadavg()[2]:.1f} processes wanted a CPU at a time, over the last 15 minutes",
         "system": f"{platform.freedesktop_os_release().get('PRETTY_NAME', platform.system())}, {platform.release()}",
     }
+
+
+def load() -> str:
+    """How busy the machine was meanwhile."""
+    return f"{os.getloadavg()[2]:.1f} processes wanted a CPU at a time, over the last 15 minutes"
 
 
 def _version(command: list[str], env: Mapping[str, str]) -> str:
