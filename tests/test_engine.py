@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_too_old_an_engine_is_refused() -> None:
 @docker
 def test_no_engine(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
-    with pytest.raises(EngineError, match="does not answer|is none") as caught:
+    with pytest.raises(EngineError, match=r"does not answer|is none") as caught:
         engine.facts()
     assert "DOCKER_HOST" in caught.value.hint
 
@@ -275,6 +276,32 @@ def test_leftovers_are_what_dead_runs_left_and_nothing_else(remains: list[str]) 
 
 
 # Logs and streams
+
+
+def test_what_a_killed_run_left_beside_its_containers_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = "import os; from cdaf.engine import project; project('x', {'a': b''}).__enter__(); print(flush=True); "
+    how: dict[str, Any] = {"env": {**os.environ, "TMPDIR": str(tmp_path)}, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program + "input()"], stdin=subprocess.PIPE, **how) as living:
+        assert living.stdout
+        living.stdout.readline()
+        (held,) = tmp_path.iterdir()
+        subprocess.run([sys.executable, "-c", program + "os._exit(0)"], check=True, **how)
+        assert len(list(tmp_path.iterdir())) == 2
+        (tmp_path / "cdaf-compose-link").symlink_to(tmp_path)
+        with engine.project("x", {}) as mine:
+            assert {path.name for path in tmp_path.iterdir()} == {held.name, mine.folder.name, "cdaf-compose-link"}
+    (tmp_path / "kept").touch()
+    with engine.project("x", {"a": b"1"}) as mine:
+        found = {path.name for path in tmp_path.iterdir()}
+        assert mine.files[0].read_bytes() == b"1"
+        assert found == {mine.folder.name, "cdaf-compose-link", "kept"}
+        with engine.project("x", {}) as other:
+            assert mine.folder.exists()
+            assert other.folder != mine.folder
+    assert {path.name for path in tmp_path.iterdir()} == {"cdaf-compose-link", "kept"}
 
 
 def test_lines_that_the_engine_split_are_whole_again() -> None:

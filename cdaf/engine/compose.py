@@ -1,10 +1,12 @@
 """Compose projects: files written to a folder of their own, services started one set at a time."""
 
+import fcntl
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from cdaf.engine.client import EngineGone, api, asking, whales
 from cdaf.errors import EngineError, SmokeError
 
 STOP_SECONDS = 10
+_PREFIX = "cdaf-compose-"
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -27,13 +30,40 @@ class Project(msgspec.Struct, frozen=True):
 @contextmanager
 def project(name: str, files: Mapping[str, bytes]) -> Iterator[Project]:
     """Write the files into a new folder, so that no `.env` beside them is read; the folder goes at the end."""
-    with tempfile.TemporaryDirectory(prefix="cdaf-") as folder:
+    with _folder() as folder:
         paths = []
         for each, data in files.items():
-            path = Path(folder) / each
+            path = folder / each
             path.write_bytes(data)
             paths.append(path)
-        yield Project(name, tuple(paths), Path(folder))
+        yield Project(name, tuple(paths), folder)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder, locked as long as its process lives; what killed runs of this user left is removed first."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            _remove_unowned(left)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        folder.mkdir(mode=0o700, exist_ok=True)  # between the two calls it may have been taken for a leftover
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _remove_unowned(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(handle).st_uid == os.getuid():
+            shutil.rmtree(folder)
+    finally:
+        os.close(handle)
 
 
 def config(of: Project) -> dict[str, Any]:
