@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -282,7 +283,7 @@ def test_what_a_killed_run_left_beside_its_containers_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    program = "import os; from cdaf.engine import project; project('x', {'a': b''}).__enter__(); print(flush=True); "
+    program = "import os; from cdaf.engine import project; x = project('x', {}); x.__enter__(); print(flush=True); "
     how: dict[str, Any] = {"env": {**os.environ, "TMPDIR": str(tmp_path)}, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", program + "input()"], stdin=subprocess.PIPE, **how) as living:
         assert living.stdout
