@@ -61,6 +61,9 @@ def _walk(directory: bytes, count: int) -> Iterator[Entry]:
             raise ImageError(f"{name}: encrypted, or compressed by method {method}; only stored and deflated are known")
         if not name.endswith("/"):
             yield Entry(name, method, crc, compressed, size, offset, bool((attributes >> 16) & 0o111))
+    if at != len(directory):
+        # Others go by the directory's size, and would find more files than are counted here.
+        raise ImageError("a damaged zip archive: its central directory holds more than it counts")
 
 
 def raw(reader: Reader, entry: Entry) -> Iterator[bytes]:

@@ -292,6 +292,15 @@ def test_two_packages_with_one_path(tmp_path: Path, index: pykit.Index) -> None:
     assert "the virtual environment itself and three 1.0 both place bin/python" in error.message
 
 
+def test_a_file_below_another_packages_file_or_the_environments_link(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "one", files={"shared": "a file", "one.py": ""})
+    pykit.wheel(index.folder, "two", files={"shared/x.py": "", "@/data/lib64/y": ""})
+    error = refused(ResolveError, pykit.service(tmp_path / "bad", index, 'dependencies = ["one", "two"]\n'))
+    site = "lib/python3.13/site-packages"
+    assert f"one 1.0 places a file at {site}/shared, and two 1.0 one below it, {site}/shared/x.py" in error.message
+    assert "the virtual environment itself places a file at lib64, and two 1.0 one below it" in error.message
+
+
 def test_builds_that_cdaf_lock_does_not_pin(tmp_path: Path, index: pykit.Index) -> None:
     found = pykit.service(tmp_path / "svc", index)
     error = refused(ProjectError, found, pykit.pinned())

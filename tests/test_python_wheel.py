@@ -125,6 +125,9 @@ def test_names_that_escape_are_refused_by_the_wheel_s_name(tmp_path: Path, name:
         ({"b-1.0.dist-info/METADATA": "", "%/METADATA": ""}, ""),
         ({"a.py": "1", "@/purelib/a.py": "2"}, "two of its files have one place"),
         ({"%/entry_points.txt": "no section"}, "entry_points.txt"),
+        ({"%/entry_points.txt": "[console_scripts]\nx = a:b", "@/data/bin/x": ""}, "two of its scripts have one place"),
+        ({"%/METADATA": "Name: other\nVersion: 1.0\n"}, "it is a 1.0 by its name, and other 1.0 by its METADATA"),
+        ({"%/METADATA": "Name: A\nVersion: 2\n"}, "and A 2 by its METADATA"),
         ({"%/entry_points.txt": "[console_scripts]\nx = \xff:y".encode("latin-1").decode("latin-1")}, "is no script"),
     ],
 )
@@ -171,3 +174,39 @@ def test_a_reading_is_kept_and_a_damaged_one_is_made_again(tmp_path: Path, monke
     monkeypatch.undo()
     monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
     assert read(path) == first
+
+
+def test_a_wheel_of_another_version_than_its_name_says(tmp_path: Path) -> None:
+    path = pykit.wheel(tmp_path, "a")
+    path = path.rename(path.with_name("a-9.9-py3-none-any.whl"))
+    with pytest.raises(ResolveError, match=r"it is a 9\.9 by its name, and a 1\.0 by its folder"):
+        read(path)
+
+
+def test_an_entry_point_wins_over_a_script_of_its_name(tmp_path: Path) -> None:
+    files = {"@/scripts/x": "#!python\nold", "@/scripts/y": "#!/bin/sh\n", "@/scripts/z": "#!python\n"}
+    found = read(pykit.wheel(tmp_path, "a", files=files, entry_points="[console_scripts]\nx = a:b\ny = a:c\n"))
+    programs = {each.path: each.data for each in found.written if each.path.startswith("bin/")}
+    assert sorted(programs) == ["bin/x", "bin/y", "bin/z"]
+    assert b"from a import b" in programs["bin/x"]
+    assert {name.rpartition("/")[2] for name in found.skip} >= {"x", "y", "z"}
+
+
+def test_no_section_stands_for_all() -> None:
+    assert set(scripts.generate("[DEFAULT]\nx = a:b\n[console_scripts]\ny = a:b\n")) == {"y"}
+
+
+def test_what_inflates_without_end_is_not_held(tmp_path: Path) -> None:
+    zeros = "\0" * (1 << 25)
+    with pytest.raises(ResolveError, match="METADATA is larger than"):
+        read(pykit.wheel(tmp_path / "metadata", "a", files={"%/METADATA": zeros}))
+    assert read(pykit.wheel(tmp_path / "notes", "a", files={"%/licenses/NOTES": zeros})).files
+
+
+def test_a_directory_that_counts_less_than_it_holds_is_refused(tmp_path: Path) -> None:
+    path = pykit.wheel(tmp_path, "a", files={"a.py": "1", "hidden.py": "2"})
+    data = bytearray(path.read_bytes())
+    data[-12:-10] = (int.from_bytes(data[-12:-10], "little") - 1).to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(ResolveError, match="holds more than it counts"):
+        read(path)

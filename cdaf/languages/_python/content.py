@@ -104,12 +104,26 @@ def repeated(spread: Sequence[Spread], before: Sequence[Spread], target: Target)
                 again.setdefault(each.archive.dependency.archive, set()).add(path)
             else:
                 wrong.append(f"{owner} and {each.label} both place {path}, and not the same")
+    for path in sorted(_folders(owners) & owners.keys()):
+        below = next(found for found in sorted(owners) if found.startswith(f"{path}/"))
+        wrong.append(f"{owners[path][1]} places a file at {path}, and {owners[below][1]} one below it, {below}")
     if wrong:
         raise ResolveError(
             faults(f"the environment of {target.platform}", sorted(wrong)),
             "leave one of them out, or lock other versions",
         )
     return again
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Every folder on the way to one of the paths."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def entries(spread: Spread, target: Target, again: Mapping[str, set[str]], generated: Generated) -> list[Entry]:

@@ -21,7 +21,8 @@ if __name__ == "__main__":
 
 def generate(entry_points: str) -> dict[str, bytes]:
     """The scripts that an `entry_points.txt` asks for, by name. Raises ValueError for one that cannot be written."""
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    # No section stands for all: "\0" is none that a file can name.
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False, default_section="\0")
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
         parser.read_string(entry_points)

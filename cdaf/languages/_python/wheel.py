@@ -23,6 +23,8 @@ from cdaf.plan import Rewrite
 
 INSTALLER = b"cdaf\n"
 _DROPPED = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")
+_READ = (".dist-info/WHEEL", ".dist-info/METADATA", ".dist-info/entry_points.txt")
+_LARGEST = 1 << 24  # of what is held in memory: deflate makes a gigabyte out of a megabyte
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -79,6 +81,7 @@ def _read(path: Path, sha256: str, filename: str, python: str) -> Reading:
     try:
         inside = _files(content.of_file(path, sha256))
         info = _dist_info(inside, filename)
+        _demand_name(inside, info, filename)
         return _reading(inside, info, python)
     except (ImageError, ValueError, UnicodeDecodeError) as error:
         message = error.message if isinstance(error, ImageError) else str(error)
@@ -117,13 +120,19 @@ def _inside(reader: content.Reader, entry: wheelzip.Entry) -> Inside:
     import zlib
 
     digest, crc, size = hashlib.sha256(), 0, 0
-    wanted = ".dist-info/" in entry.name or ".data/scripts/" in entry.name
+    wanted = entry.name.endswith(_READ)
     kept = bytearray()
     for data in wheelzip.contents(reader, entry):
+        # Of scripts, which may be large programs, only those are needed whose first line is ours to write.
+        wanted = wanted or (size == 0 and ".data/scripts/" in entry.name and scripts.shebang(data) is not None)
         digest.update(data)
         crc, size = zlib.crc32(data, crc), size + len(data)
+        if size > entry.size:
+            break
         if wanted:
             kept += data
+        if len(kept) > _LARGEST:
+            raise ValueError(f"{entry.name} is larger than {_LARGEST} bytes")
     if (crc, size) != (entry.crc, entry.size):
         raise ValueError(f"{entry.name} is damaged")
     return Inside(size, _base64(digest.digest()), bytes(kept))
@@ -145,6 +154,22 @@ def _dist_info(inside: Mapping[str, Inside], filename: str) -> str:
     return mine[0]
 
 
+def _demand_name(inside: Mapping[str, Inside], info: str, filename: str) -> None:
+    """What the wheel says of itself must be what its file name, and with it the lock, says."""
+    from packaging.utils import canonicalize_name, parse_wheel_filename
+    from packaging.version import Version
+
+    name, version, _, _ = parse_wheel_filename(filename)
+    told = [("folder", *info.removesuffix(".dist-info").rpartition("-")[::2])]
+    if metadata := inside.get(f"{info}/METADATA"):
+        headers = _headers(metadata.data)
+        told.append(("METADATA", headers.get("name", [""])[0], headers.get("version", [""])[0]))
+    for where, own, number in told:
+        # InvalidVersion is a ValueError. What is not said at all, as in an empty METADATA, contradicts nothing.
+        if (own and canonicalize_name(own) != name) or (number and Version(number.replace("_", "-")) != version):
+            raise ValueError(f"it is {name} {version} by its name, and {own} {number} by its {where}")
+
+
 def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     if f"{info}/WHEEL" not in inside:
         raise ValueError(f"it has no {info}/WHEEL")
@@ -158,6 +183,8 @@ def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     placed = {_placed(name, rewrites, python): found for name, found in inside.items() if name not in skip}
     if len(placed) + len(skip) != len(inside):
         raise ValueError("two of its files have one place")
+    if len({*placed, *(each.path for each in written)}) < len(placed) + len(written):
+        raise ValueError("two of its scripts have one place")
     written.append(Written(f"{site_packages(python)}/{info}/INSTALLER", INSTALLER))
     rows = {path: (found.digest, found.size) for path, found in placed.items()}
     rows |= {each.path: (_base64(hashlib.sha256(each.data).digest()), len(each.data)) for each in written}
@@ -200,13 +227,17 @@ def _rewrites(info: str, python: str) -> tuple[Rewrite, ...]:
 def _scripts(inside: Mapping[str, Inside], info: str, skip: list[str]) -> Iterator[Written]:
     """Generated scripts, and the wheel's own whose shebang is ours to write; those are added to `skip`."""
     prefix = info.removesuffix(".dist-info") + ".data/scripts/"
-    for name, found in inside.items():
-        script = scripts.shebang(found.data) if name.startswith(prefix) else None
-        if script is not None:
-            skip.append(name)
-            yield Written(f"bin/{name.removeprefix(prefix)}", script, 0o755)
     listed = inside.get(f"{info}/entry_points.txt")
-    for name, data in sorted(scripts.generate(listed.data.decode()).items()) if listed else ():
+    generated = scripts.generate(listed.data.decode()) if listed else {}
+    for name, found in inside.items():
+        # Old wheels hold a script of their own beside an entry point of that name, which then wins, as in pip.
+        is_double = name.startswith(prefix) and name.removeprefix(prefix) in generated
+        script = scripts.shebang(found.data) if name.startswith(prefix) else None
+        if script is not None or is_double:
+            skip.append(name)
+        if script is not None and not is_double:
+            yield Written(f"bin/{name.removeprefix(prefix)}", script, 0o755)
+    for name, data in sorted(generated.items()):
         yield Written(f"bin/{name}", data, 0o755)
 
 
