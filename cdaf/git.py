@@ -47,6 +47,12 @@ def head(folder: Path) -> Head:
     if process.find("git") is None:
         raise ProjectError("git is not installed", "install git")
     told = _git(folder, "rev-parse", "--show-toplevel", "--is-shallow-repository")
+    if b"dubious ownership" in told.stderr:
+        raise ProjectError(
+            f"{folder} belongs to another user, and git does not trust it",
+            "run as its owner, or as git says: `git config --global --add safe.directory FOLDER`",
+            told.stderr.decode(errors="replace").strip(),
+        )
     if told.code:
         raise ProjectError(
             f"{folder} is not in a git repository: what enters a bundle is decided by what git tracks",

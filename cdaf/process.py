@@ -1,5 +1,6 @@
 """The one door to other programs."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -68,8 +69,16 @@ def must(
     """Run a program that has to succeed and return its stdout; otherwise raise `failure` with the program's output."""
     done = run(argv, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
     if done.code:
-        raise failure(message, hint, (done.stderr or done.stdout).decode(errors="replace").strip())
+        raise failed(done, failure, message, hint)
     return done.stdout
+
+
+def failed(done: Finished, failure: type[CdafError], message: str, hint: str = "") -> CdafError:
+    """The error for a program that failed, with its output; transient when what it lacked was room on a disk."""
+    output = (done.stderr or done.stdout).decode(errors="replace").strip()
+    if os.strerror(errno.ENOSPC) in output:
+        return failure(message, "free some space and run the command again", output, transient=True)
+    return failure(message, hint, output)
 
 
 def stream(argv: Sequence[str], line: Callable[[str], None], *, cwd: Path | None = None) -> int:

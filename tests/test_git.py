@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cdaf import git
+from cdaf.errors import ProjectError
 from tests import makers
 
 
@@ -42,6 +43,14 @@ def test_a_hook_of_another_repository_changes_nothing(
 def test_a_folder_with_a_line_end_in_its_name(tmp_path: Path) -> None:
     odd = makers.repository(tmp_path / "two\nlines", {"a": "a"})
     assert git.head(odd).root == odd
+
+
+def test_a_repository_of_another_user(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configured(tmp_path, monkeypatch, "")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(ProjectError, match="belongs to another user") as caught:
+        git.head(tree)
+    assert "safe.directory" in caught.value.hint
 
 
 @pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])

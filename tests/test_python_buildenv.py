@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import fetch, store
+from cdaf import fetch, process, store
+from cdaf.errors import ResolveError
 from cdaf.languages._python import buildenv
 from cdaf.pins import Requirement
 from tests import pykit
@@ -48,3 +49,9 @@ def test_one_that_was_changed_is_made_anew(requires: tuple[Requirement, ...]) ->
             ["backend.py"],
             ["_virtualenv.py", "backend.py"],
         )
+
+
+def test_a_disk_that_a_program_finds_full_is_transient() -> None:
+    with pytest.raises(ResolveError) as caught:
+        process.must(["dd", "if=/dev/zero", "of=/dev/full", "count=1"], ResolveError, "it cannot be made")
+    assert caught.value.transient

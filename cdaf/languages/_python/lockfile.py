@@ -153,8 +153,7 @@ def export(
     ]
     done = process.run(["env", "-i", *_environment(), binary(), "export", *options], cwd=root)
     if done.code:
-        told = redacted(done.stderr).decode(errors="replace").strip()
-        raise _export_failed(lock, told)
+        raise _export_failed(lock, done._replace(stderr=redacted(done.stderr)))
     return done.stdout
 
 
@@ -175,13 +174,14 @@ def _environment() -> list[str]:
     return [f"{name}={os.environ[name]}" for name in _KEPT if name in os.environ]
 
 
-def _export_failed(lock: Lockfile, told: str) -> Exception:
+def _export_failed(lock: Lockfile, done: process.Finished) -> Exception:
+    told = done.stderr.decode(errors="replace").strip()
     unknown = re.search(r"(?:[Ee]xtra|[Gg]roup) `([^`]+)` is not defined", told)
     if unknown:
         return ProjectError(
             f"{unknown[0]} in the project", "change [service] extras and groups, or [smoke] group", told
         )
-    return ProjectError(f"uv cannot export {lock.path}", "run `uv lock` and commit uv.lock", told)
+    return process.failed(done, ProjectError, f"uv cannot export {lock.path}", "run `uv lock` and commit uv.lock")
 
 
 def _below(folder: Path, relative: str) -> Path:
