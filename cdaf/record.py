@@ -3,9 +3,11 @@
 It is written anew after each step, so what a killed run had done is in it. It proves nothing against forgery.
 """
 
+import fcntl
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +21,7 @@ from cdaf.oci import Image
 from cdaf.targets import Publication
 
 State = Literal["passed", "emulated", "not run", "failed"]
+_ELSEWHERE = "name another place with --record"
 _TESTED = frozenset({"passed", "emulated"})
 _WEIGHT: Mapping[State, int] = {"not run": 0, "emulated": 1, "passed": 2, "failed": 3}
 
@@ -186,9 +189,42 @@ def read(place: Path) -> Record | None:
 
 
 def write(record: Record, place: Path) -> None:
-    """Write the record, whole or not at all. Raises UsageError when it cannot be written."""
-    with atomic.writing(place) as file:
-        os.write(file, encode(record))
+    """Write the record, whole or not at all; what another release of the bundle has entered as published stays.
+
+    Raises UsageError when it cannot be written.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(place.parent):
+            data = encode(_with_others(record, place))
+            with atomic.writing(place) as file:
+                os.write(file, data)
+    except OSError as error:
+        raise UsageError(f"{place} cannot be written: {error.strerror or error}", _ELSEWHERE) from error
+    except UsageError as error:
+        raise UsageError(error.message, _ELSEWHERE) from error
+
+
+def _with_others(record: Record, place: Path) -> Record:
+    found = read(place)
+    if found is None or found.bundle != record.bundle:
+        return record
+    own = {(each.target, each.digest) for each in record.publications}
+    others = tuple(each for each in found.publications if (each.target, each.digest) not in own)
+    return _with(record, publications=(*others, *record.publications))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two releases that enter something do so one after the other."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # A file system without locks leaves the writers to their luck.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def encode(record: Record) -> bytes:

@@ -81,6 +81,28 @@ def test_a_record_is_taken_up_again(tmp_path: Path, both: tuple[Image, Image]) -
     assert [each.platform for each in again.images] == ["linux/amd64", "linux/arm64"]
 
 
+def test_two_releases_at_once_both_enter_what_they_published(tmp_path: Path, both: tuple[Image, Image]) -> None:
+    mine = begun(tmp_path, *both)
+    place, digest = tmp_path / "dist" / "orders-1.4.0.release.toml", oci.published(both)[2]
+    record.write(record.published(mine, [publication("a.example/orders", digest)]), place)
+    record.write(record.tested(mine, [result(both[0], "passed")]), place)
+    record.write(record.published(mine, [publication("b.example/orders", digest, "1")]), place)
+    record.write(record.published(mine, [publication("b.example/orders", digest, "1", "2")]), place)
+    found = record.read(place)
+    assert found
+    assert [(each.target, each.tags) for each in found.publications] == [
+        ("registry:a.example/orders", ()),
+        ("registry:b.example/orders", ("1", "2")),
+    ]
+
+
+def test_a_record_that_cannot_be_written_says_how_to_name_another_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written") as caught:
+        record.write(begun(tmp_path), tmp_path / "file" / "x.toml")
+    assert "--record" in caught.value.hint
+
+
 def test_a_test_of_other_bytes_says_nothing(tmp_path: Path, both: tuple[Image, Image]) -> None:
     made = bundlekit.sealed(tmp_path / "dist")
     place = record.path(made)
