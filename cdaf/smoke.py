@@ -198,7 +198,7 @@ def up(bundle: Bundle, images: Sequence[Image], announce: Callable[[str], None])
         raise EngineError(f"the bundle has no image for {facts.native}", "package it with --platform for this engine")
     _clear_leftovers()
     journal = Journal(facts.ahead)
-    plan = Plan(bundle, engine.load(image), "", image.platform, secrets)
+    plan = Plan(bundle, engine.load(image), "", image.platform, secrets, lasting=True)
     try:
         with standing(plan, facts, journal) as stand:
             _stand_up(stand)

@@ -103,7 +103,13 @@ def _failed(stand: Stand, state: State, number: int) -> SmokeError:
         message = f"{len(failed)} of {len(checks)} checks failed{which}: {names}"
     else:
         message = f"the checks exited with code {state.exit_code}{which}"
-    return SmokeError(message, "read the report: it shows what every container said meanwhile", tail(stand, state))
+    return SmokeError(message, "read the report: it shows what every container said meanwhile", _said(stand, state))
+
+
+def _said(stand: Stand, state: State) -> str:
+    """The end of the checks' log and of the service's: what a check complains of is often explained there."""
+    service = the_service(stand, engine.states(stand.run))
+    return f"the checks' log ends:\n{tail(stand, state)}\nthe service's log ends:\n{tail(stand, service)}"
 
 
 def _read(stand: Stand, name: str, number: int) -> None:

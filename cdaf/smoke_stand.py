@@ -60,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
     platform: str
     secrets: dict[str, str]
     keep: bool = False
+    lasting: bool = False  # up for people, not for a test
 
 
 @contextmanager
@@ -80,6 +81,7 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         publish="127.0.0.1" if facts.host == "127.0.0.1" else "",
         platform=plan.platform if facts.runs(plan.platform) == "emulated" else "",
         checked=any(each.config.health for each in plan.bundle.plans.images if each.platform == plan.platform),
+        lasting=plan.lasting,
     )
     assembled = stack.assemble(manifest, composed, bound)
     pause = _HURRY

@@ -39,7 +39,7 @@ class Binding(msgspec.Struct, frozen=True):
     """What is only known at the run: labels, images by id, and where ports are published.
 
     `images` maps references as declared to ids in the engine; `platform` is set when it is not the engine's own,
-    `checked` when the service's image has a health check of its own.
+    `checked` when the service's image has a health check of its own, `lasting` when it stays up for people.
     """
 
     run: str
@@ -50,6 +50,7 @@ class Binding(msgspec.Struct, frozen=True):
     publish: str
     platform: str = ""
     checked: bool = False
+    lasting: bool = False
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -170,13 +171,18 @@ def _service(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> d
         "image": bound.service,
         "environment": _environment({**handed, **declared.env}, declared.secrets),
         **({"ports": [_port(port, bound)]} if port else {}),
-        **({"healthcheck": _impatient(declared)} if bound.checked else {}),
+        **({"healthcheck": _health(declared, bound)} if bound.checked else {}),
         **({"platform": bound.platform} if bound.platform else {}),
     }
 
 
-def _impatient(declared: settings.Smoke) -> dict[str, Any]:
-    """The image's own health check, asked every second: a test need not wait for the pace of production."""
+def _health(declared: settings.Smoke, bound: Binding) -> dict[str, Any]:
+    """The image's own health check: every second in a test, which need not wait for the pace of production.
+
+    A service that stays up for people is asked from outside alone, or its log would hold little else.
+    """
+    if bound.lasting:
+        return {"disable": True}
     return {"interval": "1s", "start_period": "1ms", "retries": declared.timeout}
 
 
@@ -184,7 +190,8 @@ def _checks(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> di
     declared, port = manifest.smoke.declared, manifest.service.port
     told = {RUN: bound.run, JUNIT: JUNIT_FILE, **({URL: f"http://{SERVICE}:{port}"} if port else {})}
     if is_pytest(declared.checks):
-        told["PYTEST_ADDOPTS"] = f"--junitxml={JUNIT_FILE}"
+        # its cache would stand in /app, which is not the checks' to write to
+        told["PYTEST_ADDOPTS"] = f"--junitxml={JUNIT_FILE} -p no:cacheprovider"
     return {
         "image": bound.checks,
         "command": [_escaped(word) for word in declared.checks],

@@ -257,6 +257,7 @@ REPORTING = """
 def test_checks_that_fail(tmp_path: Path) -> None:
     error = failing(tmp_path, checks=REPORTING)
     assert error.message == "1 of 2 checks failed: test_pay"
+    assert "the service's log ends:\nserving on 8000" in error.output
     page = (tmp_path / "tiny-1.2.3.smoke" / "report.html").read_text()
     assert "assert 1 == 2" in page
     suites = ET.parse(tmp_path / "tiny-1.2.3.smoke" / "junit.xml").getroot()
