@@ -5,6 +5,7 @@ Files are copies: a cache that shared its files with a folder of the user's woul
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -82,15 +83,18 @@ def _name(entry: Mapping[str, Any]) -> str:
 
 
 def _complete(folder: Path, images: Sequence[Image], root: str) -> bool:
-    wanted: dict[str, int | None] = {root: None}
-    wanted |= {layer.digest: layer.size for layer in oci.blobs(images)}
-    wanted |= {image.digest: len(image.manifest) for image in images}
-    wanted |= {image.config_digest: len(image.config) for image in images}
-    return all(_is(folder / oci.blob_name(digest), size) for digest, size in wanted.items())
+    wanted = {root, *(layer.digest for layer in oci.blobs(images))}
+    wanted |= {image.digest for image in images} | {image.config_digest for image in images}
+    return all(_has(folder, digest) for digest in sorted(wanted))
 
 
-def _is(path: Path, size: int | None) -> bool:
-    return path.is_file() and (size is None or path.stat().st_size == size)
+def _has(folder: Path, digest: str) -> bool:
+    """Whether a layout has a blob, read again: what lies on a disk for long may have changed."""
+    try:
+        with (folder / oci.blob_name(digest)).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == oci.hexed(digest)
+    except FileNotFoundError:
+        return False
 
 
 def _fill(scratch: Path, folder: Path, images: Sequence[Image], roots: Mapping[str, bytes]) -> None:
@@ -100,7 +104,7 @@ def _fill(scratch: Path, folder: Path, images: Sequence[Image], roots: Mapping[s
     for digest, data in small.items():
         (scratch / oci.blob_name(digest)).write_bytes(data)
     for layer in oci.blobs(images):
-        if not _is(folder / oci.blob_name(layer.digest), layer.size):
+        if not _has(folder, layer.digest):
             with (scratch / oci.blob_name(layer.digest)).open("wb") as copy:
                 copy.writelines(oci.chunks(layer))
     (scratch / "oci-layout").write_bytes(oci.LAYOUT_FILE)

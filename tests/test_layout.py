@@ -53,6 +53,17 @@ def test_a_layout_is_the_same_bytes_every_time(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
+def test_a_blob_that_was_damaged_in_a_layout_is_mended(tmp_path: Path) -> None:
+    image, folder = images.simple(), tmp_path / "layout"
+    layout.write(folder, (image,), ("1",))
+    for digest in (image.layers[0].digest, image.config_digest, image.digest):
+        blob = folder / oci.blob_name(digest)
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert layout.write(folder, (image,), ("1",)) == "created"
+        assert blob.read_bytes() == whole
+
+
 def test_a_layout_is_added_to_and_what_is_there_is_present(tmp_path: Path) -> None:
     first, second = images.simple("1"), images.simple("2")
     folder = tmp_path / "layout"
