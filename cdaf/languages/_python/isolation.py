@@ -45,8 +45,13 @@ def run(
 
 @functools.cache
 def cut_off() -> tuple[str, ...]:
-    """The words that start a program in a network namespace of its own, which holds no network at all."""
-    for words in (("unshare", "--net"), ("unshare", "--map-root-user", "--net")):
+    """The words that start a program in a network namespace of its own, which holds no network at all.
+
+    Where it can be, processes have a namespace too: what a build leaves running ends with it.
+    """
+    alone = ("--pid", "--fork", "--kill-child", "--mount-proc")
+    root, other = ("unshare", "--net"), ("unshare", "--map-root-user", "--net")
+    for words in ((*root, *alone), (*other, *alone), root, other):
         if process.find("unshare") and process.run([*words, "true"]).code == 0:
             return words
     progress.warn(
