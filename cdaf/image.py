@@ -29,6 +29,23 @@ class Base(msgspec.Struct, frozen=True):
     pin: plan.BasePin | None
 
 
+class _Rootfs(msgspec.Struct, frozen=True):
+    diff_ids: tuple[str, ...]
+
+
+class _Runtime(msgspec.Struct, frozen=True):
+    Env: tuple[str, ...] | None = None
+    Labels: dict[str, str] | None = None
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """What is read of a base's config, of the types that the OCI image-spec gives it (config.md)."""
+
+    rootfs: _Rootfs
+    config: _Runtime | None = None
+    history: tuple[dict[str, Any], ...] | None = None
+
+
 def assemble(wanted: plan.ImagePlan, contents: Contents) -> Image:
     """The image of one platform; its layers' blobs are in the cache afterwards.
 
@@ -67,11 +84,12 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
     described, listed = _manifest(registry.manifest_by_digest(source), source)
     config = _decoded(registry.blob(source, described).read_bytes(), f"the config of {source}")
     try:
+        diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
         layers = tuple(
             oci.Layer(each.digest, diff_id, each.size, each.media_type, f"base {pin.reference}")
-            for each, diff_id in zip(listed, config["rootfs"]["diff_ids"], strict=True)
+            for each, diff_id in zip(listed, diff_ids, strict=True)
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (ValueError, msgspec.ValidationError) as error:
         raise _unusable(source, error) from error
     return Base(config, tuple(_cached(each) for each in layers), pin)
 

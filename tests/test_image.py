@@ -127,6 +127,16 @@ def test_a_base_whose_layer_is_named_like_a_file_of_this_machine() -> None:
             image.assemble(planned(base=based(config, digest)), CONTENTS)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{"history": 5}, {"config": {"Env": 5}}, {"config": {"Env": [5]}}, {"config": {"Labels": []}}, {"rootfs": 1}],
+)
+def test_a_base_whose_config_is_of_other_types(more: dict[str, Any]) -> None:
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": []}, **more}).encode()
+    with pytest.raises(ImageError, match="is not an image that can be built on"):
+        image.assemble(planned(base=based(config)), CONTENTS)
+
+
 def test_a_config_of_the_base_that_was_damaged_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     config = json.dumps({"os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).encode()
     with oddregistry.serving() as server:
