@@ -188,6 +188,8 @@ def _file(root: Path, top: Path, entry: git.Tracked, key: str, found: list[str])
         return _link(root, top, entry, key, found)
     elif not path.is_file() or path.is_symlink():
         found.append(f"{key}: {entry.name} is tracked but no regular file on disk")
+    elif not os.access(path, os.R_OK):
+        found.append(f"{key}: {entry.name} cannot be read by this user")
     else:
         return File(entry.name, path, entry.mode == "100755")
     return None
