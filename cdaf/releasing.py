@@ -7,6 +7,7 @@ import msgspec
 
 from cdaf import config, oci, progress, record, smoke, targets
 from cdaf.bundle import Bundle
+from cdaf.errors import UsageError
 from cdaf.manifest import Manifest
 from cdaf.oci import Image
 from cdaf.outcome import SmokeReport
@@ -36,6 +37,19 @@ def journal(opened: Bundle, images: Sequence[Image], chosen: Path | None) -> Jou
     begun = record.start(place, opened, images)
     record.write(begun, place)
     return Journal(begun, place)
+
+
+def join(begun: Journal, others: Sequence[Path]) -> Journal:
+    """The journal with what other machines tested of the same bundle. Raises UsageError for any other record."""
+    done = begun.record
+    for each in others:
+        found = record.read(each)
+        if found is None:
+            raise UsageError(f"{each}: no such file", "name the release record that the other machine wrote")
+        done = record.join(done, found)
+    if others:
+        record.write(done, begun.place)
+    return Journal(done, begun.place)
 
 
 def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool) -> Journal:

@@ -96,3 +96,12 @@ def test_up_serves_until_it_is_told_to_end(tiny: Bundle, blow: signal.Signals) -
     assert running.returncode == 0
     assert rest == ""
     assert told.splitlines()[-1] == "stopped"
+
+
+def test_what_another_machine_tested_is_joined(tiny: Bundle, tmp_path: Path) -> None:
+    cdaf("smoke", tiny.path, "--record", tmp_path / "theirs.toml")
+    target = f"layout:{tmp_path / 'layout'}"
+    cdaf("publish", tiny.path, "--to", target, expect=8)
+    assert "no such file" in cdaf("publish", tiny.path, "--to", target, "--join", tmp_path / "x", expect=2).stderr
+    cdaf("publish", tiny.path, "--to", target, "--join", tmp_path / "theirs.toml")
+    assert 'state = "passed"' in next(tiny.path.parent.glob("*.release.toml")).read_text()

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 @options.targets
 @options.config
 @options.record
+@click.option(
+    "--join",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The record of another machine that tested this bundle. May be repeated.",
+)
 @options.json
-def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path | None) -> None:
+def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path | None, join: tuple[Path, ...]) -> None:
     """Publish the image of the bundle FILE, and print its references by digest.
 
     The release record must say that this very digest has passed its smoke test; an untested one is refused.
@@ -30,7 +37,8 @@ def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path |
     with progress.step("image"):
         images = building.images(opened)
     with progress.step("publish"):
-        done = releasing.publish(opened, images, destinations, releasing.journal(opened, images, record))
+        journal = releasing.join(releasing.journal(opened, images, record), join)
+        done = releasing.publish(opened, images, destinations, journal)
     tell(done)
 
 
