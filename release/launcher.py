@@ -29,7 +29,6 @@ import os
 import re
 import shutil
 import struct
-import tempfile
 import zlib
 from collections import Counter
 from typing import IO, NamedTuple
@@ -334,9 +333,9 @@ def unpack(file: IO[bytes], found: dict[str, Content], target: bytes) -> None:
     new = not os.path.isdir(target)
     parent = os.path.dirname(target) if new else target
     os.makedirs(parent, exist_ok=True)
-    temporary = tempfile.mkdtemp(prefix=b".cdaf-part-", dir=parent)
-    try:
-        os.chmod(temporary, 0o755)  # noqa: S103 - as any folder of a release
+    temporary = os.path.join(parent, b".cdaf-part-" + os.urandom(8).hex().encode())
+    try:  # named before it is made: an interrupt in between leaves nothing
+        os.mkdir(temporary)
         for name, content in found.items():
             path = os.path.join(temporary, *raw(name).split(b"/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tools import machine, serve, state
 from tools.engine import Engine
 
+hypothesis.settings.register_profile("cdaf", deadline=None)  # nothing here is judged by the clock
+hypothesis.settings.load_profile("cdaf")
 Server = TypeVar("Server")
 USED: set[str] = set()
 BEFORE = pytest.StashKey[AbstractSet[str]]()

@@ -15,6 +15,7 @@ import pytest
 
 from tests import acceptance
 from tests.acceptance import ask, cdaf, document
+from tools import apt
 
 pytestmark = pytest.mark.docker
 
@@ -73,7 +74,7 @@ def test_release_publishes_the_digest_that_was_tested(bundle: Path, registry: An
 
     found, index = served(registry.authority, "team/orders", digest)
     assert found == digest
-    raw = ask(["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{target}@{digest}"])
+    raw = ask([apt.program("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{target}@{digest}"])
     assert "sha256:" + hashlib.sha256(raw.encode()).hexdigest() == digest
     served_platforms = {
         f"{each['platform']['os']}/{each['platform']['architecture']}": each["digest"] for each in index["manifests"]

@@ -20,8 +20,8 @@ TAG = f"cp313-cp313-linux_{platform.machine()}"
 # In the image alone: another Python, another place, no network, nothing of the user.
 INSIDE = """
 import os, socket, sys
-if sys.version_info[:2] == (3, 13):
-    assert os.getcwd() == "/build/source" and sys.prefix == "/app/.venv", (os.getcwd(), sys.prefix)
+if sys.prefix == "/app/.venv":
+    assert os.getcwd() == "/build/source" and sys.version_info[:2] == (3, 13), (os.getcwd(), sys.version)
     assert os.environ["SOURCE_DATE_EPOCH"] == "315532800"
     try:
         socket.create_connection(("192.0.2.1", 80), 1)
@@ -93,7 +93,7 @@ def test_a_native_wheel_for_a_platform_that_does_not_run_here(tmp_path: Path, in
 
 def test_a_build_that_fails_in_the_image_shows_its_output(tmp_path: Path, index: pykit.Index) -> None:
     files = pykit.package("svc", "1.4.0", tag=TAG)
-    files["backend/tiny.py"] += "\nimport sys\nif sys.version_info[:2] == (3, 13): raise OSError('no compiler')\n"
+    files["backend/tiny.py"] += "\nimport sys\nif sys.prefix == '/app/.venv': raise OSError('no compiler')\n"
     found = pykit.service(tmp_path / "svc", index, config=config(HERE), files=files)
     with pytest.raises(ResolveError) as caught:
         collected(found, pinned(found))

@@ -50,7 +50,7 @@ SPOKEN = {
     "nginx:1": """
         assert b"<html" in page(os.environ["NGINX_URL"]).lower()
     """,
-    "axllent/mailpit:v1": """
+    "axllent/mailpit:v1.20": """
         import json, smtplib
         with smtplib.SMTP(os.environ["SMTP_HOST"], int(os.environ["SMTP_PORT"]), timeout=20) as smtp:
             smtp.sendmail("a@example.invalid", ["b@example.invalid"], "Subject: your order\\r\\n\\r\\nThank you.")

@@ -183,6 +183,17 @@ def _no_services() -> Iterator[None]:
         POLICY.unlink()
 
 
+def program(name: str, origin: str | None = None) -> str:
+    """A program of this machine, installed from the package of the same name if it is missing."""
+    if found := state.program(name):
+        return found
+    state.say(f"installing {name} from Debian")
+    install([name], origin)
+    if found := state.program(name):
+        return found
+    raise ToolError(f"{name} is installed, but there is no such program on PATH")
+
+
 def candidate(package: str) -> str | None:
     """The version that the machine's own sources offer, if any."""
     out = state.answers(["apt-cache", "policy", package], os.environ | {"LC_ALL": "C"}) or ""

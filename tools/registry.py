@@ -20,13 +20,8 @@ def install() -> str:
     """The program docker-registry, installed from Debian if it is missing."""
     if found := state.program(PACKAGE):
         return found
-    state.say(f"installing {PACKAGE} from Debian")
     here = apt.release()
-    apt.install([PACKAGE], None if here == OLDSTABLE or apt.candidate(PACKAGE) else OLDSTABLE)
-    found = state.program(PACKAGE)
-    if not found:
-        raise ToolError(f"{PACKAGE} is installed, but there is no such program on PATH")
-    return found
+    return apt.program(PACKAGE, None if here == OLDSTABLE or apt.candidate(PACKAGE) else OLDSTABLE)
 
 
 def configuration(storage: Path, port: int, htpasswd: Path | None = None, read_only: bool = False) -> str:

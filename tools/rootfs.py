@@ -38,7 +38,7 @@ def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) ->
 
     A foreign architecture is only unpacked: no package script runs, and no emulator is needed.
     """
-    program = install()
+    program = apt.program("mmdebstrap")
     own = arch == native()
     wanted = [*packages] if own else ["?essential", *packages]
     state.run(
@@ -61,14 +61,6 @@ def build(packages: Sequence[str], into: Path, arch: str, suite: str = SUITE) ->
         f"make a root file system of {suite} for {arch}",
         os.environ | {"SOURCE_DATE_EPOCH": str(EPOCH), "LC_ALL": "C.UTF-8"},
     )
-
-
-def install() -> str:
-    """The program mmdebstrap, installed from Debian if it is missing."""
-    if not state.program("mmdebstrap"):
-        state.say("installing mmdebstrap from Debian")
-        apt.install(["mmdebstrap"])
-    return state.program("mmdebstrap") or "mmdebstrap"
 
 
 def native() -> str:

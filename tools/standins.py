@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tools import push, rootfs, state
+from tools import apt, push, rootfs, state
 
 REVISION = 1  # of how images are made; a new one makes all anew
 FILES = Path(__file__).parent / "images"
@@ -169,7 +169,7 @@ def make(port: int, images: list[StandIn]) -> None:
     """Build these and write them to the registry, two at a time. Call it under the lock."""
     if not images:
         return
-    rootfs.install()
+    apt.program("mmdebstrap")  # once, not by two builds at once
     for leftover in state.folder().glob("image-*"):  # of a build that was killed: the lock is ours
         shutil.rmtree(leftover)
     state.say(f"building stand-ins from Debian packages: {', '.join(image.reference for image in images)}")
