@@ -7,6 +7,7 @@ that can't be done the test fails and says why: nothing is skipped.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
@@ -21,6 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools import machine, serve, state
 from tools.engine import Engine
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs ignore Ctrl-C, and so would every program that a test starts only to interrupt it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 hypothesis.settings.register_profile("cdaf", deadline=None)  # nothing here is judged by the clock
 hypothesis.settings.load_profile("cdaf")
