@@ -12,7 +12,9 @@ from pathlib import Path
 
 def main(file: str, target: str, *platforms: str) -> None:
     """Verify, assemble, publish; prints where it stands now, and the images' sizes."""
-    from cdaf import building, bundle, targets
+    from cdaf import targets
+    from cdaf.bundles import bundle
+    from cdaf.images import building
 
     opened = bundle.open(Path(file))
     (wanted,) = targets.parse([target], opened.manifest)

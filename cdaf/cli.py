@@ -11,8 +11,9 @@ from typing import NoReturn
 
 import click
 
-from cdaf import __version__, console
+from cdaf import __version__
 from cdaf.errors import EXIT_INTERRUPTED, UsageError, exit_code
+from cdaf.terminal import console
 
 SECTIONS = {
     "Package, in CI": {
@@ -156,7 +157,7 @@ def _usage(error: click.ClickException) -> UsageError:
 
 
 def _fail(error: Exception) -> int:
-    from cdaf import mishap
+    from cdaf.terminal import mishap
 
     known = mishap.explain(error)
     try:

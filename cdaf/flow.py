@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cdaf.progress import step
 
 if TYPE_CHECKING:
-    from cdaf.bundle import Bundle
+    from cdaf.bundles.bundle import Bundle
     from cdaf.targets import Publication
 
 
@@ -15,7 +15,8 @@ def package(
     root: Path, into: Path, *, flags: Mapping[str, object] = {}, locked: bool = False, release: bool = False
 ) -> "Bundle":
     """CI: resolve, collect, seal. Nothing that follows needs the project any more."""
-    from cdaf import languages, locking, project, sealing
+    from cdaf import languages
+    from cdaf.projects import locking, project, sealing
 
     with step("read"):
         found = project.read(root, flags, release=release)
@@ -44,7 +45,9 @@ def release(
     dry_run: bool = False,
 ) -> "tuple[Publication, ...]":
     """CD: verify, image, smoke, publish. What is published is the very digest that was tested."""
-    from cdaf import building, bundle, releasing, targets
+    from cdaf import releasing, targets
+    from cdaf.bundles import bundle
+    from cdaf.images import building
 
     with step("verify"):
         opened = bundle.open(file)

@@ -13,11 +13,12 @@ from typing import Literal
 
 import msgspec
 
-from cdaf import atomic, oci, progress, versions
-from cdaf.bundle import Bundle
+from cdaf import atomic, progress, versions
+from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, UsageError, faults
-from cdaf.manifest import Manifest
-from cdaf.oci import Image
+from cdaf.images import oci
+from cdaf.images.oci import Image
 from cdaf.targets import Publication
 
 State = Literal["passed", "emulated", "not run", "failed"]

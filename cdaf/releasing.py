@@ -5,15 +5,18 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import config, oci, progress, record, smoke, targets
-from cdaf.bundle import Bundle
+from cdaf import progress, record, targets
+from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import UsageError
-from cdaf.manifest import Manifest
-from cdaf.oci import Image
-from cdaf.outcome import SmokeReport
+from cdaf.images import oci
+from cdaf.images.oci import Image
 from cdaf.record import Record, Tested
-from cdaf.report import HTML, JUNIT
+from cdaf.reports.report import HTML, JUNIT
+from cdaf.settings import config
 from cdaf.targets import Publication, Release, Target
+from cdaf.testing import smoke
+from cdaf.testing.outcome import SmokeReport
 
 
 class Journal(msgspec.Struct, frozen=True):

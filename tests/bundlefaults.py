@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import BytesIO
 
-from cdaf import manifest as manifests
-from cdaf import plan
+from cdaf.bundles import manifest as manifests
+from cdaf.images import plan
 from tests.bundlekit import Piece, manifest, members, pieces, plans, sums, zipped
 
 METHOD, TIME, DATE, CRC, STORED, SIZE = 3, 4, 5, 6, 7, 8  # fields of a local header; in the index each is one further

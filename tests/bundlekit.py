@@ -16,10 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cdaf import assets, bundle, plan, settings
-from cdaf import manifest as manifests
-from cdaf.manifest import Dependency, Manifest
-from cdaf.plan import Plans
+from cdaf import assets
+from cdaf.bundles import bundle
+from cdaf.bundles import manifest as manifests
+from cdaf.bundles.manifest import Dependency, Manifest
+from cdaf.images import plan
+from cdaf.images.plan import Plans
+from cdaf.settings import settings
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "release" / "launcher.py"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import oci, store
-from cdaf.oci import Image, Layer
-from cdaf.plan import BasePin
+from cdaf import store
+from cdaf.images import oci
+from cdaf.images.oci import Image, Layer
+from cdaf.images.plan import BasePin
 
 Members = Mapping[str, "bytes | tarfile.TarInfo"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import uv
 
-from cdaf import pins, project
-from cdaf.plan import Dir, Layer, Link, Place, Unpack
+from cdaf.images.plan import Dir, Layer, Link, Place, Unpack
+from cdaf.projects import pins, project
 
 BASE = "python:3.13-slim"
 FACTS = pins.Facts(

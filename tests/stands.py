@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdaf import ASSEMBLER_REVISION, bundle, image, plan, reference, registry, settings
-from cdaf.bundle import Bundle
-from cdaf.content import Content
-from cdaf.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
-from cdaf.oci import Image
+from cdaf import ASSEMBLER_REVISION
+from cdaf.bundles import bundle
+from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
+from cdaf.images import image, plan
+from cdaf.images.content import Content
+from cdaf.images.oci import Image
+from cdaf.registries import reference, registry
+from cdaf.settings import settings
 
 PYTHON = "python:3.13-slim"
 TIME = "2026-01-02T03:04:05Z"

@@ -18,10 +18,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdaf import assets, bundle, plan, progress
-from cdaf import manifest as manifests
+from cdaf import assets, progress
+from cdaf.bundles import bundle
+from cdaf.bundles import manifest as manifests
+from cdaf.bundles.manifest import Dependency
 from cdaf.errors import BundleError, CdafError, ProjectError, UsageError, exit_code
-from cdaf.manifest import Dependency
+from cdaf.images import plan
 from tests import bundlekit
 from tests.bundlefaults import FAULTS, FAULTS_OF_TYPE, WHOLE
 from tests.bundlekit import CONTENT, manifest, names, plans
@@ -439,7 +441,7 @@ def test_a_file_of_three_gigabytes(tmp_path: Path) -> None:
     with (tmp_path / "files" / "large").open("wb") as file:
         file.truncate(3 << 30)  # a hole: reading it costs no disk
     program = """
-from cdaf import bundle
+from cdaf.bundles import bundle
 made = bundlekit.sealed(Path(sys.argv[2]), content)
 assert bundle.open(made.path) == made
 status = Path("/proc/self/status").read_text()  # ru_maxrss would count the process that started this one

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import pins
+from cdaf.projects import pins
 from tests import pykit
 from tests.acceptance import cdaf
 

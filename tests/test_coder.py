@@ -8,7 +8,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf.coder import Stream
+from cdaf.images.coder import Stream
 
 pieces = st.lists(st.tuples(st.booleans(), st.binary(max_size=300)), max_size=12)
 

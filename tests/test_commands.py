@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf.bundle import Bundle
+from cdaf.bundles.bundle import Bundle
 from tests import stands
 from tests.acceptance import cdaf
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import config
 from cdaf.errors import ProjectError
-from cdaf.settings import Publish
+from cdaf.settings import config
+from cdaf.settings.settings import Publish
 from tests import makers
 
 MINIMAL = '[service]\nstart = ["run"]\n'

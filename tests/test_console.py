@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from cdaf import console, plain, progress
+from cdaf import progress
 from cdaf.errors import CdafError, ResolveError
-from cdaf.live import Live
-from cdaf.plain import Plain
+from cdaf.terminal import console, plain
+from cdaf.terminal.live import Live
+from cdaf.terminal.plain import Plain
 
 
 class Terminal(io.StringIO):
@@ -200,7 +201,8 @@ def test_a_pseudo_terminal_gets_the_live_display(tmp_path: Path) -> None:
     import sys
 
     program = (
-        "import sys; from cdaf import console, plain, progress; console.begin(as_json=False)\n"
+        "import sys; from cdaf import progress; from cdaf.terminal import console, plain\n"
+        "console.begin(as_json=False)\n"
         "with progress.step('resolve'):\n    progress.note('hello')"
     )
     seen: list[bytes] = []

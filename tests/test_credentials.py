@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import credentials, progress
-from cdaf.credentials import Credentials
+from cdaf import progress
+from cdaf.registries import credentials
+from cdaf.registries.credentials import Credentials
 
 SECRET = "geheim-4711"
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from cdaf import bundle, diff, plan
+from cdaf.bundles import bundle, diff
+from cdaf.images import plan
 from tests import bundlekit
 
 WHEEL = "deps/flask-3.1.0-py3-none-any.whl"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import doctor
+from cdaf.terminal import doctor
 
 SECRET = "c4n4ry-never-shown"
 

@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdaf import engine, oci, plan
-from cdaf.content import of_bytes
+from cdaf import engine
 from cdaf.engine import about, client, containers, images, owner
 from cdaf.errors import EngineError, SmokeError
-from cdaf.image import assemble
+from cdaf.images import oci, plan
+from cdaf.images.content import of_bytes
+from cdaf.images.image import assemble
 from tests import stands
 from tests.wires import Wire
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from cdaf import facts, oci, rootfs, store
+from cdaf import store
+from cdaf.bases import facts, rootfs
+from cdaf.bases.rootfs import Blob
 from cdaf.errors import ResolveError
-from cdaf.pins import Facts
-from cdaf.rootfs import Blob
+from cdaf.images import oci
+from cdaf.projects.pins import Facts
 from tests import images
 from tests.images import Members, entry, link
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import fetch, store
+from cdaf import store
 from cdaf.errors import CdafError, ResolveError
+from cdaf.net import fetch
 from tests import pykit
 
 BIG = os.urandom(3_000_000)
@@ -170,7 +171,7 @@ def test_without_a_hash_nothing_is_fetched(index: pykit.Index) -> None:
 def test_two_processes_share_one_cache(index: pykit.Index, cache: Path) -> None:
     wants = [want(index, f"a{number}", BIG[number:]) for number in range(6)]
     program = (
-        "import sys, json; from cdaf import fetch\n"
+        "import sys, json; from cdaf.net import fetch\n"
         "wants = [fetch.Want(*each) for each in json.loads(sys.stdin.read())]\n"
         "print(sorted(got.sha256 for got in fetch.fetch(wants).values()))"
     )
@@ -198,7 +199,7 @@ def test_ctrl_c_ends_a_stalled_transfer_and_keeps_what_came(index: pykit.Index, 
     index.cuts["big"] = 1_000_000
     index.stalls.add("big")
     partial = cache / "archives" / "partial" / f"sha256-{wanted.hashes['sha256']}"
-    program = f"from cdaf import fetch; fetch.fetch([fetch.Want('big', {wanted.url!r}, {wanted.hashes!r})])"
+    program = f"from cdaf.net import fetch; fetch.fetch([fetch.Want('big', {wanted.url!r}, {wanted.hashes!r})])"
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as running:
         while not partial.exists() or partial.stat().st_size == 0:
             assert running.poll() is None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import git
 from cdaf.errors import ProjectError
+from cdaf.projects import git
 from tests import makers
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from cdaf import http, transfers
 from cdaf.errors import CdafError
+from cdaf.net import http, transfers
 from tests import oddregistry
 from tests.oddregistry import Fault, Odd
 
@@ -49,7 +49,7 @@ def test_a_server_that_stays_out_of_order_is_a_transient_fault_with_its_words(od
 
 def test_retry_after_is_waited_for(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("cdaf.transfers.wait", waited.append)
+    monkeypatch.setattr("cdaf.net.transfers.wait", waited.append)
     odd.faults.append(Fault("GET", "/blobs/", status=429, headers={"Retry-After": "7"}))
     assert body_of(blob(odd)) == b"hello"
     assert waited == [7.0]

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdaf import content, image, oci, plan, store
+from cdaf import store
 from cdaf.errors import BundleError, ImageError
+from cdaf.images import content, image, oci, plan
 from tests import makers, oddregistry
 
 CONTENTS = {
@@ -194,7 +195,7 @@ def test_the_checks_stand_on_the_tested_image() -> None:
 SCRIPT = """
 import sys
 from tests.test_image import CONTENTS, planned
-from cdaf import image
+from cdaf.images import image
 print(image.assemble(planned(), CONTENTS).digest)
 """
 
@@ -233,7 +234,7 @@ def test_a_wheel_in_a_slice_of_a_file_is_read_in_place(tmp_path: Path) -> None:
 LARGE = """
 import sys
 from pathlib import Path
-from cdaf import content, image, plan
+from cdaf.images import content, image, plan
 from tests.test_image import CONTENTS, planned
 large = content.of_file(Path(sys.argv[1]))
 layers = (plan.Layer("large", (plan.Place("app/large", "/app/large"),)),)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import bundle
+from cdaf.bundles import bundle
 from tests import acceptance
 
 pytestmark = pytest.mark.docker

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import bundle
-from cdaf import manifest as manifests
+from cdaf.bundles import bundle
+from cdaf.bundles import manifest as manifests
 from cdaf.errors import BundleError
 from tests import bundlekit
 from tests.bundlefaults import FAULTS

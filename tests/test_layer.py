@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import content, layer, plan, tarform
-from cdaf.coder import Stream
 from cdaf.errors import ImageError
+from cdaf.images import content, layer, plan, tarform
+from cdaf.images.coder import Stream
 from tests import makers
 
 SITE = "/app/.venv/lib/python3.13/site-packages"

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdaf import layout, oci
 from cdaf.errors import ImageError, PublishError
+from cdaf.images import layout, oci
 from tests import images
 
 
@@ -125,7 +125,7 @@ def test_a_base_that_is_not_in_the_cache_leaves_no_half_layout(tmp_path: Path) -
 
 def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path) -> None:
     killed = (
-        "import os, signal, sys; from pathlib import Path; from cdaf import layout; from tests import images;"
+        "import os, signal, sys; from pathlib import Path; from cdaf.images import layout; from tests import images;"
         "layout._move = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "layout.write(Path(sys.argv[1]), (images.simple(),), ('1',))"
     )
@@ -140,7 +140,7 @@ def test_what_a_killed_run_left_is_gone_after_the_next(tmp_path: Path) -> None:
 
 def test_several_at_once_lose_nothing(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from cdaf import layout; from tests import images;"
+        "import sys; from pathlib import Path; from cdaf.images import layout; from tests import images;"
         "layout.write(Path(sys.argv[1]), (images.simple(sys.argv[2]),), (sys.argv[2],))"
     )
     root = Path(__file__).parents[1]
@@ -156,7 +156,7 @@ def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("cdaf.oci.chunks", full)
+    monkeypatch.setattr("cdaf.images.oci.chunks", full)
     with pytest.raises(PublishError, match="No space left") as caught:
         layout.write(tmp_path / "dist" / "out", (images.simple(),))
     assert caught.value.transient

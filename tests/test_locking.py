@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cdaf import locking, pins, project
 from cdaf.errors import ProjectError, ResolveError
+from cdaf.projects import locking, pins, project
 from tests import makers, pykit
 from tests.acceptance import cdaf
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf import masking
 from cdaf.errors import SmokeError, UsageError
+from cdaf.testing import masking
 
 SECRETS = st.text(min_size=4).filter(str.strip)
 

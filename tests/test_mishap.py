@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import mishap
 from cdaf.errors import ResolveError, exit_code
+from cdaf.terminal import mishap
 
 
 def test_ours_stay_as_they_are() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cdaf import oci
 from cdaf.errors import ImageError
+from cdaf.images import oci
 from tests import images
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdaf.patterns import matching
+from cdaf.projects.patterns import matching
 
 NAMES = ["alembic.ini", "app.py", "migrations/env.py", "migrations/versions/0001.py", "src/a b.py", "x[1].txt"]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import git, progress, project
+from cdaf import progress
 from cdaf.errors import ProjectError
+from cdaf.projects import git, project
 from tests import makers
 
 TOML = '[service]\nstart = ["run"]\ninclude = ["app/**"]\n'

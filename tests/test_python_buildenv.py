@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import fetch, process, store
+from cdaf import process, store
 from cdaf.errors import ResolveError
 from cdaf.languages._python import buildenv
-from cdaf.pins import Requirement
+from cdaf.net import fetch
+from cdaf.projects.pins import Requirement
 from tests import pykit
 
 

@@ -10,7 +10,7 @@ from packaging.utils import parse_wheel_filename
 
 from cdaf.errors import ResolveError
 from cdaf.languages._python import environment
-from cdaf.pins import Facts
+from cdaf.projects.pins import Facts
 from tests import pykit
 
 HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(platform.machine(), "linux/amd64")

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cdaf import plan as plans
-from cdaf import project
 from cdaf.errors import CdafError, ProjectError, ResolveError
+from cdaf.images import plan as plans
 from cdaf.languages import Collection, Planned, python
 from cdaf.languages._python.values import Choice
-from cdaf.pins import Facts, Pins
+from cdaf.projects import project
+from cdaf.projects.pins import Facts, Pins
 from tests import pykit
 
 BOTH = ("linux/amd64", "linux/arm64")

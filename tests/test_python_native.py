@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cdaf import facts, project
+from cdaf.bases import facts
 from cdaf.errors import ProjectError, ResolveError
+from cdaf.images.plan import Place
 from cdaf.languages import Collection, python
-from cdaf.pins import Pins
-from cdaf.plan import Place
+from cdaf.projects import project
+from cdaf.projects.pins import Pins
 from tests import pykit
 
 pytestmark = pytest.mark.docker

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 import uv
 
-from cdaf import project
 from cdaf.languages import python
+from cdaf.projects import project
 from tests import pykit
 
 VERSION = ".".join(platform.python_version_tuple()[:2])

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdaf import manifest as manifests
-from cdaf import oci, progress, record, settings
+from cdaf import progress, record
+from cdaf.bundles import manifest as manifests
 from cdaf.errors import PublishError, UsageError, exit_code
-from cdaf.oci import Image
+from cdaf.images import oci
+from cdaf.images.oci import Image
 from cdaf.record import Record
+from cdaf.settings import settings
 from cdaf.targets import Publication
 from tests import bundlekit, images
 

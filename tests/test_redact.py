@@ -2,7 +2,7 @@
 
 import pytest
 
-from cdaf import redact
+from cdaf.terminal import redact
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import config, rules
+from cdaf.projects import rules
+from cdaf.settings import config
 from tools import reference
 
 

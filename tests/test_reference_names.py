@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf import reference
 from cdaf.errors import ResolveError
+from cdaf.registries import reference
 
 DIGEST = "sha256:" + "a" * 64
 

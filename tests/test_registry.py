@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdaf import http, oci, oci_parse, progress, registry, registry_auth, registry_http, registry_upload, store
+from cdaf import progress, store
 from cdaf.errors import CdafError, PublishError, ResolveError, exit_code
-from cdaf.oci import Descriptor, Image
-from cdaf.reference import Reference, at, parse
+from cdaf.images import oci
+from cdaf.images import parse as oci_parse
+from cdaf.images.oci import Descriptor, Image
+from cdaf.net import http
+from cdaf.registries import auth, registry, upload, wire
+from cdaf.registries.reference import Reference, at, parse
 from tests import images, oddregistry
 from tests.oddregistry import SECRET_STATE, Fault, Odd
 
@@ -38,7 +42,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CDAF_REGISTRY_USERNAME", "CDAF_REGISTRY_PASSWORD", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(http, "_FIRST_WAIT", 0.001)
-    registry_auth.forget()
+    auth.forget()
 
 
 @pytest.fixture
@@ -62,18 +66,18 @@ def login(tmp_path: Path, host: str, user: str, secret: str, **more: str) -> Non
 
 
 def send(where: Any, data: bytes, source: str = "") -> bool:
-    return registry_upload.upload(where, described(data), lambda: io.BytesIO(data), source)
+    return upload.upload(where, described(data), lambda: io.BytesIO(data), source)
 
 
 def push(server: Any, image: Image, *tags: str) -> str:
-    where = registry_http.target(team(server))
+    where = wire.target(team(server))
     for layer in image.layers:
         assert layer.path
         send(where, layer.path.read_bytes())
     send(where, image.config)
     for tag in tags:
-        registry_upload.put_manifest(where, image.manifest, oci.MANIFEST, tag)
-    return registry_upload.put_manifest(where, image.manifest, oci.MANIFEST)
+        upload.put_manifest(where, image.manifest, oci.MANIFEST, tag)
+    return upload.put_manifest(where, image.manifest, oci.MANIFEST)
 
 
 def hold(odd: Odd, image: Image, tag: str = "1", media_type: str = oci.MANIFEST) -> None:
@@ -111,8 +115,8 @@ def test_an_index_is_resolved_by_platform(registry: serve.Registry) -> None:
     for image in both:
         push(registry, image)
     data, media_type, digest = oci.published(both)
-    where = registry_http.target(team(registry))
-    assert registry_upload.put_manifest(where, data, media_type, "1") == digest
+    where = wire.target(team(registry))
+    assert upload.put_manifest(where, data, media_type, "1") == digest
     resolve = registry_module().resolve
     assert resolve(team(registry, ":1"), "linux/arm64").digest == both[1].digest
     assert resolve(team(registry, ":1"), "linux/arm64/v8").digest == both[1].digest
@@ -121,23 +125,23 @@ def test_an_index_is_resolved_by_platform(registry: serve.Registry) -> None:
 
 
 def test_a_blob_that_is_there_is_not_sent_and_one_elsewhere_is_mounted(registry: serve.Registry) -> None:
-    assert send(registry_http.target(team(registry)), DATA)
-    assert not send(registry_http.target(team(registry)), DATA)
+    assert send(wire.target(team(registry)), DATA)
+    assert not send(wire.target(team(registry)), DATA)
     other = parse(f"{registry.authority}/team/other")
-    assert not send(registry_http.target(other, ("team/orders",)), DATA, "team/orders")
-    assert registry_upload.has_blob(registry_http.target(other), oci.digest_of(DATA))
+    assert not send(wire.target(other, ("team/orders",)), DATA, "team/orders")
+    assert upload.has_blob(wire.target(other), oci.digest_of(DATA))
 
 
 def test_a_manifest_whose_blobs_are_missing_is_refused_in_the_registrys_words(registry: serve.Registry) -> None:
     with pytest.raises(PublishError, match="answers 400") as caught:
-        registry_upload.put_manifest(registry_http.target(team(registry)), images.simple().manifest, oci.MANIFEST)
+        upload.put_manifest(wire.target(team(registry)), images.simple().manifest, oci.MANIFEST)
     assert "MANIFEST_BLOB_UNKNOWN" in caught.value.output
     assert exit_code(caught.value) == 8
 
 
 def test_a_registry_with_a_login(registry_factory: RegistryFactory, tmp_path: Path) -> None:
     server = registry_factory(user="ci", password=SECRET)
-    where = registry_http.target(team(server))
+    where = wire.target(team(server))
     with pytest.raises(PublishError, match="refuses") as caught:
         send(where, DATA)
     assert caught.value.hint == f"run `docker login {server.authority}` with an account that has the right"
@@ -151,7 +155,7 @@ def test_wrong_credentials_are_refused_and_not_shown(registry_factory: RegistryF
     monkeypatch.setenv("CDAF_REGISTRY_USERNAME", "ci")
     monkeypatch.setenv("CDAF_REGISTRY_PASSWORD", SECRET)
     with pytest.raises(PublishError, match="401") as caught:
-        send(registry_http.target(team(server)), DATA)
+        send(wire.target(team(server)), DATA)
     assert SECRET not in caught.value.message + caught.value.hint + caught.value.output
     assert exit_code(caught.value) == 8
 
@@ -169,7 +173,7 @@ def test_the_environments_login_is_for_publishing_alone(registry_factory: Regist
 def test_a_registry_that_is_read_only(registry_factory: RegistryFactory) -> None:
     server = registry_factory(read_only=True)
     with pytest.raises(PublishError, match="answers 405"):
-        send(registry_http.target(team(server)), DATA)
+        send(wire.target(team(server)), DATA)
 
 
 # Reading what misbehaves
@@ -285,7 +289,7 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_the_registry(fault: str) -
 def test_an_upload_to_nowhere(odd: Odd, location: str) -> None:
     odd.faults.append(Fault("POST", "uploads", 9, 202, {"Location": location}))
     with pytest.raises(CdafError, match="not a URL"):
-        send(registry_http.target(team(odd)), DATA)
+        send(wire.target(team(odd)), DATA)
 
 
 @pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}\u20ac"])
@@ -373,10 +377,10 @@ def test_variants(there: list[str], wanted: str, chosen: int | None) -> None:
 
 def test_a_mirror_stands_in_for_docker_io_alone(odd: Odd, monkeypatch: Any) -> None:
     monkeypatch.setenv("CDAF_REGISTRY_MIRRORS", f"{odd.address}/, https://second.example")
-    names = [where.access.base for where in registry_http.sources(parse("python:3"))]
+    names = [where.access.base for where in wire.sources(parse("python:3"))]
     assert names == [odd.address, "https://second.example", "https://registry-1.docker.io"]
-    assert [where.access.base for where in registry_http.sources(parse("r.example/python"))] == ["https://r.example"]
-    assert registry_http.target(parse("team/orders")).access.base == "https://registry-1.docker.io"
+    assert [where.access.base for where in wire.sources(parse("r.example/python"))] == ["https://r.example"]
+    assert wire.target(parse("team/orders")).access.base == "https://registry-1.docker.io"
 
 
 def test_the_next_is_asked_where_a_mirror_fails(odd: Odd, monkeypatch: Any) -> None:
@@ -385,7 +389,7 @@ def test_the_next_is_asked_where_a_mirror_fails(odd: Odd, monkeypatch: Any) -> N
     with oddregistry.serving() as empty:
         monkeypatch.setenv("CDAF_REGISTRY_MIRRORS", f"{empty.address},{odd.address}")
         assert registry.manifest(parse("python:3"))[0] == image.manifest
-        monkeypatch.setattr(registry_http, "_DOCKER_IO", empty.address)
+        monkeypatch.setattr(wire, "_DOCKER_IO", empty.address)
         with pytest.raises(ResolveError) as caught:
             registry.manifest(parse("python:4"))
     for server in (empty.authority, odd.authority, "registry docker.io"):
@@ -395,12 +399,12 @@ def test_the_next_is_asked_where_a_mirror_fails(odd: Odd, monkeypatch: Any) -> N
 def test_the_engines_mirrors_are_used(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.delenv("CDAF_REGISTRY_MIRRORS")
     file = tmp_path / "daemon.json"
-    monkeypatch.setattr(registry_http, "_ENGINE_FILES", (str(tmp_path / "none.json"), str(file)))
-    assert registry_http.mirrors() == ()
+    monkeypatch.setattr(wire, "_ENGINE_FILES", (str(tmp_path / "none.json"), str(file)))
+    assert wire.mirrors() == ()
     file.write_text('{"registry-mirrors": ["http://127.0.0.1:5000/", "mirror.example"]}')
-    assert registry_http.mirrors() == ("http://127.0.0.1:5000", "https://mirror.example")
+    assert wire.mirrors() == ("http://127.0.0.1:5000", "https://mirror.example")
     file.write_text("{")
-    assert registry_http.mirrors() == ()
+    assert wire.mirrors() == ()
 
 
 @pytest.mark.parametrize(
@@ -413,7 +417,7 @@ def test_the_engines_mirrors_are_used(tmp_path: Path, monkeypatch: Any) -> None:
     ],
 )
 def test_loopback_alone_is_plain_http(host: str, url: str) -> None:
-    assert registry_http.base(host) == url
+    assert wire.base(host) == url
 
 
 # Tokens
@@ -429,7 +433,7 @@ def test_a_token_is_bought_once_and_for_what_is_needed(tmp_path: Path) -> None:
 
         odd.grants = grant
         login(tmp_path, odd.authority, "me", SECRET)
-        where = registry_http.target(team(odd), ("base/python",))
+        where = wire.target(team(odd), ("base/python",))
         assert send(where, DATA)
         assert send(where, DATA + b"2")
     basic = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
@@ -447,7 +451,7 @@ def test_a_token_that_expired_is_renewed() -> None:
     with oddregistry.serving(realm="SELF/token") as odd:
         tokens = iter(["one", "two"])
         odd.grants = lambda *_: next(tokens)
-        where = registry_http.target(team(odd))
+        where = wire.target(team(odd))
         assert send(where, DATA)
         odd.tokens.clear()
         assert not send(where, DATA)
@@ -457,7 +461,7 @@ def test_a_token_that_expired_is_renewed() -> None:
 def test_an_identity_token_buys_access(tmp_path: Path) -> None:
     with oddregistry.serving(realm="SELF/token", refresh={SECRET: "bought"}) as odd:
         login(tmp_path, odd.authority, "", "", identitytoken=SECRET)
-        assert send(registry_http.target(team(odd)), DATA)
+        assert send(wire.target(team(odd)), DATA)
         bought = next(each for each in odd.asked if each.path == "/token")
     assert bought.method == "POST"
     assert b"grant_type=refresh_token" in bought.body
@@ -468,7 +472,7 @@ def test_a_token_server_that_refuses_us(tmp_path: Path) -> None:
     with oddregistry.serving(realm="SELF/token", grants=lambda *_: None) as odd:
         login(tmp_path, odd.authority, "me", SECRET)
         with pytest.raises(PublishError, match="refuses") as caught:
-            send(registry_http.target(team(odd)), DATA)
+            send(wire.target(team(odd)), DATA)
     assert "docker login" in caught.value.hint
     assert SECRET not in caught.value.message + caught.value.output
 
@@ -484,7 +488,7 @@ def test_a_token_that_does_not_do_ends_after_one_more_try(tmp_path: Path) -> Non
 
         odd.tokens = Never()
         with pytest.raises(PublishError, match="401"):
-            send(registry_http.target(team(odd)), DATA)
+            send(wire.target(team(odd)), DATA)
         assert odd.count("GET", "/token") == 1
 
 
@@ -492,24 +496,24 @@ def test_a_token_server_out_of_order_is_transient() -> None:
     with oddregistry.serving(realm="SELF/token") as odd:
         odd.faults.append(Fault("GET", "/token", times=99, status=503))
         with pytest.raises(CdafError) as caught:
-            send(registry_http.target(team(odd)), DATA)
+            send(wire.target(team(odd)), DATA)
     assert exit_code(caught.value) == 75
 
 
 @pytest.mark.parametrize("realm", ["http://tokens.example/token", "ftp://tokens.example/"])
 def test_a_login_does_not_go_over_plain_http(realm: str) -> None:
-    access = registry_auth.Access("https://registry.example", "registry.example", ())
+    access = auth.Access("https://registry.example", "registry.example", ())
     with pytest.raises(CdafError, match="not https"):
-        registry_auth.answer(access, f'Bearer realm="{realm}"', None)
+        auth.answer(access, f'Bearer realm="{realm}"', None)
 
 
 def test_challenges_are_read_as_they_may_be_written() -> None:
     header = 'Basic realm="a, b", Bearer realm="https://x/t",service=plain , scope="a \\"b\\""'
-    assert registry_auth.challenges(header) == (
-        registry_auth.Challenge("basic", {"realm": "a, b"}),
-        registry_auth.Challenge("bearer", {"realm": "https://x/t", "service": "plain", "scope": 'a "b"'}),
+    assert auth.challenges(header) == (
+        auth.Challenge("basic", {"realm": "a, b"}),
+        auth.Challenge("bearer", {"realm": "https://x/t", "service": "plain", "scope": 'a "b"'}),
     )
-    assert registry_auth.challenges("Negotiate") == ()
+    assert auth.challenges("Negotiate") == ()
 
 
 # Writing to what misbehaves
@@ -518,20 +522,20 @@ def test_challenges_are_read_as_they_may_be_written() -> None:
 @pytest.mark.parametrize("absolute", [True, False])
 def test_upload_urls_are_used_as_they_are_given(odd: Odd, absolute: bool) -> None:
     odd.absolute = absolute
-    assert send(registry_http.target(team(odd)), DATA)
+    assert send(wire.target(team(odd)), DATA)
     assert odd.blobs["team/orders", oci.digest_of(DATA)] == DATA
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT"])
 def test_a_registry_that_answers_500_twice_and_then_works(odd: Odd, method: str) -> None:
     odd.faults.append(Fault(method, "/blobs/", times=2, status=500))
-    assert send(registry_http.target(team(odd)), DATA)
+    assert send(wire.target(team(odd)), DATA)
     assert odd.blobs["team/orders", oci.digest_of(DATA)] == DATA
 
 
 def test_an_upload_that_breaks_off_starts_afresh(odd: Odd) -> None:
     odd.faults.append(Fault("PUT", "/blobs/", times=2, drop_upload=True))
-    assert send(registry_http.target(team(odd)), DATA)
+    assert send(wire.target(team(odd)), DATA)
     assert odd.blobs["team/orders", oci.digest_of(DATA)] == DATA
     assert odd.count("POST", "/blobs/") == 3
 
@@ -548,7 +552,7 @@ def test_what_a_broken_upload_sent_does_not_count(odd: Odd, monkeypatch: Any) ->
 
     progress.use(Counting())
     try:
-        send(registry_http.target(team(odd)), DATA)
+        send(wire.target(team(odd)), DATA)
     finally:
         progress.use(progress.Silent())
     assert sum(moved) == len(DATA)
@@ -557,13 +561,13 @@ def test_what_a_broken_upload_sent_does_not_count(odd: Odd, monkeypatch: Any) ->
 
 def test_a_session_that_the_registry_lost_starts_afresh(odd: Odd) -> None:
     odd.faults.append(Fault("PUT", "/blobs/", status=404, body=b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}'))
-    assert send(registry_http.target(team(odd)), DATA)
+    assert send(wire.target(team(odd)), DATA)
 
 
 def test_a_registry_that_stays_out_of_order_is_transient_and_its_urls_stay_secret(odd: Odd) -> None:
     odd.faults.append(Fault("PUT", "/blobs/", times=99, status=503))
     with pytest.raises(CdafError) as caught:
-        send(registry_http.target(team(odd)), DATA)
+        send(wire.target(team(odd)), DATA)
     assert exit_code(caught.value) == 75
     assert SECRET_STATE not in caught.value.message + caught.value.output + caught.value.hint
 
@@ -571,7 +575,7 @@ def test_a_registry_that_stays_out_of_order_is_transient_and_its_urls_stay_secre
 def test_a_blob_that_is_refused_is_not_sent_again(odd: Odd) -> None:
     odd.faults.append(Fault("PUT", "/blobs/", times=99, status=413, body=b"too large"))
     with pytest.raises(PublishError, match="answers 413"):
-        send(registry_http.target(team(odd)), DATA)
+        send(wire.target(team(odd)), DATA)
     assert odd.count("PUT", "/blobs/") == 1
 
 
@@ -581,7 +585,7 @@ def test_a_mount_that_is_refused_becomes_an_upload(odd: Odd, status: int) -> Non
     odd.put("base/python", DATA)
     if status:
         odd.faults.append(Fault("POST", "/blobs/", status=status))
-    assert send(registry_http.target(team(odd), ("base/python",)), DATA, "base/python")
+    assert send(wire.target(team(odd), ("base/python",)), DATA, "base/python")
 
 
 def test_a_manifest_that_is_another_when_read_back(odd: Odd) -> None:
@@ -589,14 +593,14 @@ def test_a_manifest_that_is_another_when_read_back(odd: Odd) -> None:
     odd.put_manifest("team/orders", "1", b"{}", oci.MANIFEST)
     odd.faults.append(Fault("PUT", "/manifests/", status=201))
     with pytest.raises(PublishError, match=f"after {image.digest} was put"):
-        registry_upload.put_manifest(registry_http.target(team(odd)), image.manifest, oci.MANIFEST, "1")
+        upload.put_manifest(wire.target(team(odd)), image.manifest, oci.MANIFEST, "1")
 
 
 def test_a_registry_that_names_no_digest_is_read(odd: Odd) -> None:
     odd.digest_header = False
-    where = registry_http.target(team(odd))
+    where = wire.target(team(odd))
     image = images.simple()
-    assert registry_upload.put_manifest(where, image.manifest, oci.MANIFEST, "1") == image.digest
+    assert upload.put_manifest(where, image.manifest, oci.MANIFEST, "1") == image.digest
     assert registry.head(where, "1") == image.digest
     assert registry.head(where, "2") is None
 
@@ -610,7 +614,7 @@ def test_warnings_of_a_registry_reach_the_user(odd: Odd) -> None:
 
     progress.use(Telling())
     try:
-        registry_upload.put_manifest(registry_http.target(team(odd)), b"{}", oci.MANIFEST)
+        upload.put_manifest(wire.target(team(odd)), b"{}", oci.MANIFEST)
     finally:
         progress.use(progress.Silent())
     assert said == ['the registry says: "this is only a test"']

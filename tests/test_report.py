@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf import assets, report, report_html, report_junit, report_timeline
-from cdaf.outcome import Check, Lane, Moment, PlatformResult, Said, SmokeReport, Step
+from cdaf import assets
+from cdaf.reports import html, junit, report, timeline
+from cdaf.testing.outcome import Check, Lane, Moment, PlatformResult, Said, SmokeReport, Step
 
 NASTY = "</script><img src=x onerror=alert(1)> & \"quoted\" 'too' \x1b[31mred\x1b[0m \x00"
 
@@ -85,7 +86,7 @@ class Page(HTMLParser):
 
 
 def test_page_is_whole_and_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
-    page = Page(report_html.page(found(tmp_path)))
+    page = Page(html.page(found(tmp_path)))
     assert page.open == []
     assert not page.tags & {"script", "img", "link", "iframe", "object", "embed"}
     assert len(page.ids) == len(set(page.ids))
@@ -97,7 +98,7 @@ def test_page_is_whole_and_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_everything_is_escaped(tmp_path: Path) -> None:
-    text = report_html.page(found(tmp_path, NASTY))
+    text = html.page(found(tmp_path, NASTY))
     page = Page(text)
     assert page.open == []
     assert not page.tags & {"script", "img"}
@@ -108,7 +109,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_junit_is_well_formed_whatever_is_said(text: str) -> None:
-    root = ET.fromstring(report_junit.encode(found(Path(), text)))
+    root = ET.fromstring(junit.encode(found(Path(), text)))
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("6", "2", "2")
     names = [suite.get("name") for suite in root]
     assert names == ["cdaf linux/amd64", "checks linux/amd64 round 1", "cdaf linux/arm64"]
@@ -132,7 +133,7 @@ def test_page_shows_what_containers_said_around_the_failure(tmp_path: Path) -> N
     platform = told.platforms[0].__class__(
         **{name: getattr(told.platforms[0], name) for name in told.platforms[0].__struct_fields__} | {"logs": logs}
     )
-    page = report_html.page(SmokeReport("tiny", "1", "b", (platform,), tmp_path))
+    page = html.page(SmokeReport("tiny", "1", "b", (platform,), tmp_path))
     excerpt = page.partition("What every container said meanwhile")[2].partition("</details>")[0]
     assert "meanwhile" in excerpt
     assert "long before" not in excerpt
@@ -141,7 +142,7 @@ def test_page_shows_what_containers_said_around_the_failure(tmp_path: Path) -> N
 
 @given(st.floats(0, 1e5), st.floats(0.1, 1e5))
 def test_the_axis_has_few_round_marks(start: float, length: float) -> None:
-    by = report_timeline.Scale(start, start + length)
-    marks = report_timeline.ticks(by)
+    by = timeline.Scale(start, start + length)
+    marks = timeline.ticks(by)
     assert len(marks) <= 11
     assert all(0 <= by.share(each) <= 100 for each in marks)

@@ -8,9 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from cdaf import schema
-from cdaf.config import load
 from cdaf.errors import ProjectError
+from cdaf.settings import schema
+from cdaf.settings.config import load
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(ROOT.glob("examples/*/cdaf.toml"))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import bundle, origins, show
+from cdaf.bundles import bundle, show
+from cdaf.settings import origins
 from tests import bundlekit, makers
 
 WHEEL = "deps/flask-3.1.0-py3-none-any.whl"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cdaf import compose_file, engine, settings, smoke, stack
+from cdaf import engine
 from cdaf.errors import CdafError
+from cdaf.settings import settings
+from cdaf.testing import compose_file, smoke, stack
 from tests import stands
 from tests.test_stack import assembled
 

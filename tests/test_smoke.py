@@ -17,11 +17,13 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from cdaf import engine, plan, progress, smoke, smoke_stand
-from cdaf.bundle import Bundle
+from cdaf import engine, progress
+from cdaf.bundles.bundle import Bundle
 from cdaf.engine import client, owner
 from cdaf.errors import BundleError, EngineError, SmokeError, UsageError
-from cdaf.outcome import PlatformResult, Said, SmokeReport
+from cdaf.images import plan
+from cdaf.testing import smoke, stand
+from cdaf.testing.outcome import PlatformResult, Said, SmokeReport
 from tests import stands
 from tests.wires import Wire
 
@@ -271,10 +273,10 @@ def test_checks_that_fail_and_exit_with_0(tmp_path: Path) -> None:
 
 def test_of_an_endless_log_the_end_is_kept() -> None:
     lines = [Said(float(number), "x" * 4096) for number in range(4096)]
-    kept = smoke_stand._last(iter(lines))
+    kept = stand._last(iter(lines))
     assert kept == lines[-len(kept) :]
-    assert sum(len(line.text) for line in kept) == smoke_stand._LARGEST_LOG
-    assert smoke_stand._last([Said(0.0, "y" * (smoke_stand._LARGEST_LOG + 1))])
+    assert sum(len(line.text) for line in kept) == stand._LARGEST_LOG
+    assert stand._last([Said(0.0, "y" * (stand._LARGEST_LOG + 1))])
 
 
 def test_service_dies_while_the_checks_run(tmp_path: Path) -> None:
@@ -368,7 +370,7 @@ def test_failed_teardown_is_said(heard: list[str]) -> None:
     stranger = client.api().create_container(python["Id"], ["sleep", "99"], host_config=on)["Id"]
     try:
         client.api().start(stranger)
-        smoke_stand._take_down(run)
+        stand._take_down(run)
         (warning,) = heard
         assert warning.startswith("warning: teardown failed: removing network")
         assert "active endpoints" in warning

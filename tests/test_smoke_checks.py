@@ -2,8 +2,8 @@
 
 import pytest
 
-from cdaf import smoke_checks
 from cdaf.errors import SmokeError
+from cdaf.testing import checks
 
 LAUGHS = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 12))
 
@@ -21,16 +21,16 @@ LAUGHS = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10}'>" for n in range(1, 12))
 )
 def test_what_is_no_report(text: str, said: str) -> None:
     with pytest.raises(SmokeError, match=said):
-        smoke_checks.parse(text, 1, (0.0, 1.0))
+        checks.parse(text, 1, (0.0, 1.0))
 
 
 def test_a_page_in_a_message_is_no_document_type() -> None:
     text = "<testsuite><testcase name='a'><failure><![CDATA[<!DOCTYPE html>]]></failure></testcase></testsuite>"
-    (check,) = smoke_checks.parse(text, 1, (0.0, 1.0))
+    (check,) = checks.parse(text, 1, (0.0, 1.0))
     assert check.detail == "<!DOCTYPE html>"
 
 
 @pytest.mark.parametrize("time", ["inf", "-inf", "nan", "1e308", "-5", "soon", ""])
 def test_a_time_that_nobody_measured_counts_as_none(time: str) -> None:
-    (check,) = smoke_checks.parse(f"<testsuite><testcase name='a' time='{time}'/></testsuite>", 1, (2.0, 3.0))
+    (check,) = checks.parse(f"<testsuite><testcase name='a' time='{time}'/></testsuite>", 1, (2.0, 3.0))
     assert (check.start, check.seconds) == (3.0, 0.0)

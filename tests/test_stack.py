@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf import compose_file, settings, stack
+from cdaf.bundles.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
 from cdaf.errors import BundleError, ProjectError
-from cdaf.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
-from cdaf.stack import Binding
+from cdaf.settings import settings
+from cdaf.testing import compose_file, stack
+from cdaf.testing.stack import Binding
 
 
 def written(folder: Path, *texts: str) -> list[Path]:

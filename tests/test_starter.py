@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from cdaf import config, starter, starter_python
 from cdaf.errors import ProjectError
+from cdaf.projects import starter, starter_python
+from cdaf.settings import config
 from tests import acceptance, makers
 
 LOCK = "version = 1\n"

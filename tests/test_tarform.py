@@ -6,8 +6,8 @@ import tarfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdaf import tarform
-from cdaf.tarform import Header
+from cdaf.images import tarform
+from cdaf.images.tarform import Header
 
 names = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=120

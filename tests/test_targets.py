@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from cdaf import bundle, http, layout, oci, progress, registry_auth, settings, targets
-from cdaf import manifest as manifests
+from cdaf import progress, targets
+from cdaf.bundles import bundle
+from cdaf.bundles import manifest as manifests
+from cdaf.bundles.manifest import Dependency, Manifest
 from cdaf.errors import CdafError, ImageError, PublishError, UsageError, exit_code
-from cdaf.manifest import Dependency, Manifest
-from cdaf.oci import Image
-from cdaf.plan import BasePin
+from cdaf.images import layout, oci
+from cdaf.images.oci import Image
+from cdaf.images.plan import BasePin
+from cdaf.net import http
+from cdaf.registries import auth
+from cdaf.settings import settings
 from cdaf.targets import Publication, Release, Target
 from tests import bundlekit, images, oddregistry
 from tests.oddregistry import Fault
@@ -46,7 +51,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     monkeypatch.setattr(http, "_FIRST_WAIT", 0.001)
     monkeypatch.chdir(tmp_path)
-    registry_auth.forget()
+    auth.forget()
 
 
 def manifest(version: str = "1.4.0", **changes: Any) -> Manifest:

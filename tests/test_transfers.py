@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from cdaf import transfers
 from cdaf.errors import CdafError
+from cdaf.net import transfers
 
 
 def test_an_interrupt_ends_what_runs_and_what_waits_is_not_begun() -> None:

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdaf import zipform, zipread
-from cdaf.zipform import Entry
+from cdaf.bundles import zipform, zipread
+from cdaf.bundles.zipform import Entry
 from tests import bundlekit
 
 NAMES = st.text(
@@ -161,7 +161,7 @@ def test_names(names: list[str], said: list[str]) -> None:
 PROGRAM = """
 import hashlib, json, sys
 sys.path.insert(0, sys.argv[1])
-from cdaf import zipform
+from cdaf.bundles import zipform
 entries = [e._replace(crc=7) for e in zipform.place(json.loads(sys.argv[2]))]
 data = b"".join(map(zipform.local_header, entries)) + zipform.index(entries)
 print(hashlib.sha256(data).hexdigest())

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import inspect
 
 from cdaf import cli, errors
-from cdaf.settings import Settings, User
+from cdaf.settings.settings import Settings, User
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -15,7 +16,7 @@ def command(path: Path) -> None:
 
     Faults go to stderr and the exit code is 3; without any, nothing is printed on stdout and the exit code is 0.
     """
-    from cdaf import checking
+    from cdaf.projects import checking
 
     found = checking.check(path)
     progress.note(f"{found.name} {found.version.semver}: no faults")

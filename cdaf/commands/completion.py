@@ -2,7 +2,7 @@
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()

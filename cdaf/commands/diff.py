@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -16,7 +17,7 @@ def command(old: Path, new: Path) -> None:
 
     A layer is told by what goes into it, so that none has to be made for this.
     """
-    from cdaf import bundle, diff
+    from cdaf.bundles import bundle, diff
 
     changes = diff.compare(bundle.open(old), bundle.open(new))
     if not changes:

@@ -2,7 +2,7 @@
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -15,7 +15,7 @@ def command(context: click.Context) -> None:
     """
     import msgspec
 
-    from cdaf import doctor
+    from cdaf.terminal import doctor
 
     found = doctor.examine()
     code = doctor.verdict(found)

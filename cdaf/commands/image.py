@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -17,8 +18,10 @@ def command(file: Path, platforms: tuple[str, ...], layout: Path | None) -> None
 
     With one platform that is its manifest's, with several their index's. Nothing is run, no engine is needed.
     """
-    from cdaf import building, bundle, oci, registry
-    from cdaf import layout as layouts
+    from cdaf.bundles import bundle
+    from cdaf.images import building, oci
+    from cdaf.images import layout as layouts
+    from cdaf.registries import registry
 
     opened = bundle.open(file)
     with progress.step("image"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -15,7 +15,7 @@ def command(path: Path) -> None:
 
     An existing configuration is never overwritten.
     """
-    from cdaf import starter
+    from cdaf.projects import starter
 
     written = starter.write(path)
     console.answer({"path": str(written)}, [str(written)])

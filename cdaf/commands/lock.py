@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -17,7 +17,7 @@ def command(path: Path, upgrade: bool) -> None:
     It pins what native lockfiles don't: base images and sidecars by digest, build requirements by hash, and the
     facts of the base that the image's plan needs. Commit it.
     """
-    from cdaf import locking, pins, project
+    from cdaf.projects import locking, pins, project
 
     found = project.read(path)
     written = path / pins.NAME

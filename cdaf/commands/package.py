@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -25,7 +25,7 @@ def command(path: Path, out: Path | None, platforms: tuple[str, ...], locked: bo
     into = out or path / "dist"
     sealed = flow.package(path, into, flags=flags, locked=locked, release=release)
     if check:
-        from cdaf import checking
+        from cdaf.projects import checking
 
         checking.repeat(sealed, path, flags=flags, release=release)
     told = {"path": str(sealed.path), "identity": sealed.identity, "version": sealed.manifest.service.version}

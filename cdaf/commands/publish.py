@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 if TYPE_CHECKING:
     from cdaf.targets import Publication
@@ -30,7 +31,9 @@ def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path |
 
     The release record must say that this very digest has passed its smoke test; an untested one is refused.
     """
-    from cdaf import building, bundle, releasing, targets
+    from cdaf import releasing, targets
+    from cdaf.bundles import bundle
+    from cdaf.images import building
 
     opened = bundle.open(file)
     destinations = targets.parse(to, releasing.manifest(opened, config))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import options
+from cdaf.terminal import options
 
 
 @click.command()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -22,7 +22,7 @@ def command(file: Path, files: bool, origins: bool) -> None:
         raise UsageError(f"{file} is a file: --origins looks at a project", "name the folder of a service")
     if origins or file.is_dir():
         return _origins(file)
-    from cdaf import bundle, show
+    from cdaf.bundles import bundle, show
 
     opened = bundle.open(file)
     if files:
@@ -33,7 +33,7 @@ def command(file: Path, files: bool, origins: bool) -> None:
 def _origins(root: Path) -> None:
     import json
 
-    from cdaf import origins
+    from cdaf.settings import origins
 
     found = origins.find(root)
     rows = [

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -19,7 +20,9 @@ def command(file: Path, keep: bool, record: Path | None) -> None:
     """
     import msgspec
 
-    from cdaf import building, bundle, releasing
+    from cdaf import releasing
+    from cdaf.bundles import bundle
+    from cdaf.images import building
 
     opened = bundle.open(file)
     with progress.step("image"):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options, progress
+from cdaf import progress
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -15,7 +16,9 @@ def command(file: Path) -> None:
 
     What is run is the very image that a release would test and publish. Everything is taken down at the end.
     """
-    from cdaf import building, bundle, smoke
+    from cdaf.bundles import bundle
+    from cdaf.images import building
+    from cdaf.testing import smoke
 
     opened = bundle.open(file)
     with progress.step("image"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cdaf import console, options
+from cdaf.terminal import console, options
 
 
 @click.command()
@@ -12,7 +12,7 @@ from cdaf import console, options
 @options.json
 def command(file: Path) -> None:
     """Check every byte of the bundle FILE and print `ok` and its identity; nothing is run or written."""
-    from cdaf import bundle
+    from cdaf.bundles import bundle
 
     opened = bundle.open(file)
     console.answer({"path": str(file), "identity": opened.identity}, [f"ok {opened.identity}"])

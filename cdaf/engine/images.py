@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cdaf import oci, progress, reference
+from cdaf import progress
 from cdaf.engine.client import EngineGone, api, asking, missing, whales
 from cdaf.errors import EngineError, SmokeError
+from cdaf.images import oci
+from cdaf.registries import reference
 
 _UNKNOWN = ("manifest unknown", "not found", "does not exist", "access denied", "repository")
 
@@ -45,7 +47,7 @@ def load(image: oci.Image, tags: Sequence[str] = ()) -> str:
 
 
 def _loaded(image: oci.Image) -> str:
-    from cdaf import registry
+    from cdaf.registries import registry
 
     known = known_layers(image)
     if known:
@@ -144,7 +146,7 @@ def _is_of(found: dict[str, Any], platform: str) -> bool:
 
 def _partly(image: oci.Image, known: frozenset[str]) -> oci.Image:
     """The image with those layers in the cache that will be sent."""
-    from cdaf import registry
+    from cdaf.registries import registry
 
     return image if all(layer.path or layer.diff_id in known for layer in image.layers) else registry.complete(image)
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from cdaf.manifest import Dependency
-from cdaf.pins import Build, Facts, Pins
-from cdaf.plan import Plans
+from cdaf.bundles.manifest import Dependency
+from cdaf.images.plan import Plans
+from cdaf.projects.pins import Build, Facts, Pins
 
 if TYPE_CHECKING:
-    from cdaf.project import Project
+    from cdaf.projects.project import Project
 
 MODULES = {
     "python": "cdaf.languages.python",

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from cdaf import languages, pins, project
+from cdaf import languages
+from cdaf.projects import pins, project
 
 NAME = "python"
 LOCKFILES = ("uv.lock",)

@@ -10,11 +10,11 @@ from typing import Literal, Protocol, cast
 
 import msgspec
 
-from cdaf import settings
-from cdaf.bundle import Bundle
+from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, UsageError, faults
-from cdaf.manifest import Manifest
-from cdaf.oci import Image
+from cdaf.images.oci import Image
+from cdaf.settings import settings
 from cdaf.targets import _tags as tagging
 
 MODULES = {

@@ -12,9 +12,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
-from cdaf import credentials, http
-from cdaf.credentials import Credentials
 from cdaf.errors import CdafError, PublishError
+from cdaf.net import http
+from cdaf.registries import credentials
+from cdaf.registries.credentials import Credentials
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _ACCEPT = f"{_JSON}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"

@@ -2,8 +2,10 @@
 
 from string import Formatter
 
-from cdaf import reference, settings, versions
-from cdaf.manifest import Manifest
+from cdaf import versions
+from cdaf.bundles.manifest import Manifest
+from cdaf.registries import reference
+from cdaf.settings import settings
 
 _COMMIT = {"commit"}
 

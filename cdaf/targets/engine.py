@@ -1,9 +1,10 @@
 """`engine:[NAME]`: names for the tested image in the local engine; it is loaded where the engine has lost it."""
 
-from cdaf import engine, progress, reference
+from cdaf import engine, progress
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, ResolveError
-from cdaf.manifest import Manifest
-from cdaf.oci import Image
+from cdaf.images.oci import Image
+from cdaf.registries import reference
 from cdaf.targets import Publication, Release, Target
 
 
@@ -68,7 +69,7 @@ def _hint(manifest: Manifest, name: str) -> str:
 
 def _variables(manifest: Manifest) -> list[str]:
     """What has no value in the image: secrets, the test's own variables, and the first that each sidecar hands over."""
-    from cdaf import stack
+    from cdaf.testing import stack
 
     smoke = manifest.smoke.declared
     beside = [stack.fragment(image) for image in smoke.sidecars]

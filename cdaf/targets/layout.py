@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from cdaf import layout as layouts
-from cdaf import oci, registry
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, faults
-from cdaf.manifest import Manifest
+from cdaf.images import layout as layouts
+from cdaf.images import oci
+from cdaf.registries import registry
 from cdaf.targets import Publication, Release, Target
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from cdaf import bundle, credentials, http, process, transfers, versions
-from cdaf.credentials import Credentials
+from cdaf import process, versions
+from cdaf.bundles import bundle
+from cdaf.bundles.manifest import Dependency, Manifest
 from cdaf.errors import CdafError, PublishError
-from cdaf.manifest import Dependency, Manifest
+from cdaf.net import http, transfers
+from cdaf.registries import credentials
+from cdaf.registries.credentials import Credentials
 from cdaf.targets import Publication, Release, Target
 from cdaf.targets import _pypi_index as indexes
 from cdaf.targets._pypi_index import Index

@@ -4,11 +4,14 @@ import functools
 from collections.abc import Callable
 from typing import IO
 
-from cdaf import oci, reference, registry, registry_http, registry_upload, store, transfers
+from cdaf import store
+from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, ResolveError, faults
-from cdaf.manifest import Manifest
-from cdaf.oci import Descriptor, Image, Layer
-from cdaf.registry_http import Repository
+from cdaf.images import oci
+from cdaf.images.oci import Descriptor, Image, Layer
+from cdaf.net import transfers
+from cdaf.registries import reference, registry, upload, wire
+from cdaf.registries.wire import Repository
 from cdaf.targets import Publication, Release, Target
 
 
@@ -31,7 +34,7 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     Raises PublishError, transient when later may be better.
     """
     named = reference.parse(target.where)
-    where = registry_http.target(named, _mountable(named, release.images))
+    where = wire.target(named, _mountable(named, release.images))
     data, media_type, digest = oci.published(release.images)
     standing = {tag: registry.head(where, tag) for tag in (*target.tags, *target.moving)}
     _refuse_moves(where, target, standing, digest)
@@ -39,9 +42,9 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     missing = [tag for tag, found in standing.items() if found != digest]
     if not there:
         _send(where, named, release.images)
-        registry_upload.put_manifest(where, data, media_type)
+        upload.put_manifest(where, data, media_type)
     for tag in missing:
-        registry_upload.put_manifest(where, data, media_type, tag)
+        upload.put_manifest(where, data, media_type, tag)
     shown = f"{named}@{digest}"
     return (
         Publication(
@@ -78,13 +81,13 @@ def _send(where: Repository, named: reference.Reference, images: tuple[Image, ..
         for running in [pool.submit(job) for job in jobs.values()]:
             running.result()
     for image in images if len(images) > 1 else ():
-        registry_upload.put_manifest(where, image.manifest, oci.MANIFEST)
+        upload.put_manifest(where, image.manifest, oci.MANIFEST)
 
 
 def _send_config(where: Repository, config: Descriptor, data: bytes) -> None:
     import io
 
-    registry_upload.upload(where, config, lambda: io.BytesIO(data), label="config")
+    upload.upload(where, config, lambda: io.BytesIO(data), label="config")
 
 
 def _send_layer(where: Repository, named: reference.Reference, image: Image, layer: Layer) -> None:
@@ -101,7 +104,7 @@ def _send_layer(where: Repository, named: reference.Reference, image: Image, lay
         return registry.blob(base, blob).open("rb")
 
     try:
-        registry_upload.upload(where, blob, opened, source, layer.name)
+        upload.upload(where, blob, opened, source, layer.name)
     except CdafError as error:
         # The registry hashes what it is sent; only what it refuses is worth another reading here.
         if layer.path is not None and store.checked(registry.KIND, oci.hexed(layer.digest)) is None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from cdaf import fetch, http
 from cdaf.languages._python import lockfile
-from cdaf.project import Project
+from cdaf.net import fetch, http
+from cdaf.projects.project import Project
 
 
 def headers(project: Project) -> fetch.Headers:
@@ -28,7 +28,7 @@ def headers(project: Project) -> fetch.Headers:
 
     @lru_cache(maxsize=64)
     def login(origin: str) -> Mapping[str, str]:
-        from cdaf import credentials
+        from cdaf.registries import credentials
 
         indexes, carried = known()
         named = next(((url, name) for url, name in indexes if http.same_origin(url, origin)), (origin, ""))

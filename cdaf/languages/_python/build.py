@@ -8,11 +8,11 @@ import msgspec
 
 from cdaf import store
 from cdaf.errors import CdafError, ResolveError
-from cdaf.fetch import KIND
 from cdaf.languages._python import buildenv, isolation, memo, scratch
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice
-from cdaf.pins import Build
+from cdaf.net.fetch import KIND
+from cdaf.projects.pins import Build
 
 _HINT = "mend its build, or lock a version that has wheels"
 

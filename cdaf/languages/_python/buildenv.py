@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cdaf import fetch, places, process, store
+from cdaf import places, process, store
 from cdaf.errors import ResolveError
 from cdaf.languages._python import lockfile, memo, scratch, tree
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import basename
-from cdaf.pins import Requirement
+from cdaf.net import fetch
+from cdaf.projects.pins import Requirement
 
 _DONE = "cdaf-complete"
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdaf import fetch, languages, progress, transfers
+from cdaf import languages, progress
+from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.errors import faults as listed
 from cdaf.languages._python import access, build, buildenv, requirements, resolve, source, wheel
@@ -14,9 +15,9 @@ from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice, Target
-from cdaf.manifest import Dependency
-from cdaf.pins import Build, Pins
-from cdaf.project import Project
+from cdaf.net import fetch, transfers
+from cdaf.projects.pins import Build, Pins
+from cdaf.projects.project import Project
 
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import engine, languages, patterns, progress, store
+from cdaf import engine, languages, progress, store
 from cdaf.errors import ProjectError, ResolveError, faults
-from cdaf.fetch import KIND
 from cdaf.languages._python import collect, content, environment, memo, native, resolve, scratch, tree
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target
-from cdaf.pins import Pins
-from cdaf.project import Project
+from cdaf.net.fetch import KIND
+from cdaf.projects import patterns
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import Project
 
 _APP = "/app"
 # Runs the commands in turn and copies what the expressions match to the folder that is brought back.

@@ -9,10 +9,10 @@ import msgspec
 
 from cdaf import languages
 from cdaf.errors import ResolveError, faults
+from cdaf.images.plan import Entry, Place, Unpack
 from cdaf.languages._python import venv, wheel
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.languages._python.wheel import Reading
-from cdaf.plan import Entry, Place, Unpack
 
 Generated = dict[str, bytes]  # by bundle member name
 

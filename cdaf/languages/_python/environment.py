@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cdaf.errors import ResolveError
-from cdaf.pins import Facts
+from cdaf.projects.pins import Facts
 
 if TYPE_CHECKING:
     from packaging.markers import Environment

@@ -7,10 +7,13 @@ import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cdaf import content as bytes_of
-from cdaf import engine, fetch, languages, layer, store
-from cdaf.coder import Stream
+from cdaf import engine, languages, store
+from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ResolveError
+from cdaf.images import content as bytes_of
+from cdaf.images import layer
+from cdaf.images.coder import Stream
+from cdaf.images.plan import Dir, Entry, Layer, Link, Place
 from cdaf.languages._python import build, content, environment, lockfile, scratch, tree, venv
 from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
@@ -18,9 +21,8 @@ from cdaf.languages._python.content import Spread
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target, basename
-from cdaf.manifest import Dependency
-from cdaf.pins import Build, Requirement
-from cdaf.plan import Dir, Entry, Layer, Link, Place
+from cdaf.net import fetch
+from cdaf.projects.pins import Build, Requirement
 
 _SOURCE, OUT = "/build/source", "/build/out"
 # Calls the backend (PEP 517) of the project in the current folder and prints the wheel's name as its last line.

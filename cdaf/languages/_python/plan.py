@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cdaf import languages
+from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
 from cdaf.languages._python import content, resolve, user, venv
 from cdaf.languages._python.content import Generated, Spread
 from cdaf.languages._python.values import VENV, Choice, Target
-from cdaf.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
-from cdaf.project import File, Project
+from cdaf.projects.project import File, Project
 
 FOLDER = "/app"
 _OWN_LAYER = 1_000_000  # bytes from which a package has a layer to itself

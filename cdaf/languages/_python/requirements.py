@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdaf import fetch, process, progress, transfers
+from cdaf import process, progress
 from cdaf.errors import ResolveError
 from cdaf.languages._python import access, build, environment, lockfile, resolve, scratch, select, source
 from cdaf.languages._python.values import Choice, Target, basename
-from cdaf.pins import Base, Build, Facts, Pins, Requirement
-from cdaf.project import Project
+from cdaf.net import fetch, transfers
+from cdaf.projects.pins import Base, Build, Facts, Pins, Requirement
+from cdaf.projects.project import Project
 
 if TYPE_CHECKING:
     from packaging.pylock import Package

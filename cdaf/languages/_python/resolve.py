@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from cdaf import fetch, languages, process, progress
+from cdaf import languages, process, progress
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.languages._python import lockfile, memo
 from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
-from cdaf.pins import Base, Pins
-from cdaf.project import Project
+from cdaf.net import fetch
+from cdaf.projects.pins import Base, Pins
+from cdaf.projects.project import Project
 
 BASE = "python:3.13-slim"
 

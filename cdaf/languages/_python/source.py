@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import fetch, http, places, process
+from cdaf import places, process
 from cdaf.errors import CdafError, ProjectError, ResolveError
 from cdaf.languages._python import lockfile, tree
 from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import Choice
+from cdaf.net import fetch, http
 
 # PEP 517: what a source without [build-system] is built with; PEP 518 has the `requires`.
 _LEGACY = ("setuptools>=40.8.0",)

@@ -15,8 +15,9 @@ from typing import IO
 
 import msgspec
 
-from cdaf import git, process
+from cdaf import process
 from cdaf.errors import ProjectError, ResolveError
+from cdaf.projects import git
 
 TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that a wheel's zip knows
 _JUNK = frozenset(

@@ -1,8 +1,8 @@
 """The service's user: a line in copies of the base's passwd and group."""
 
 from cdaf.errors import ResolveError
-from cdaf.pins import Base
-from cdaf.settings import User
+from cdaf.projects.pins import Base
+from cdaf.settings.settings import User
 
 _HOME, _SHELL = "/app", "/usr/sbin/nologin"
 

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from cdaf.pins import Base
+from cdaf.projects.pins import Base
 
 VENV = "/app/.venv"
 

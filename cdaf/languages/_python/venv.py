@@ -2,8 +2,8 @@
 
 import posixpath
 
+from cdaf.images.plan import Link
 from cdaf.languages._python.values import VENV, Target
-from cdaf.plan import Link
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

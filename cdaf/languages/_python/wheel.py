@@ -15,11 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import content, wheelzip
 from cdaf.errors import ImageError, ResolveError, faults
+from cdaf.images import content, wheelzip
+from cdaf.images.plan import Rewrite
 from cdaf.languages._python import memo, scripts
 from cdaf.languages._python.values import VENV
-from cdaf.plan import Rewrite
 
 INSTALLER = b"cdaf\n"
 _DROPPED = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")

@@ -1,0 +1,1 @@
+"""The facts of a base image, read from its files."""

@@ -1,0 +1,1 @@
+"""The bundle: its format, how it is sealed, opened, compared and shown."""

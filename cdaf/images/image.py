@@ -1,0 +1,230 @@
+"""The assembler: a plan and the bytes it names become an image; no daemon is asked and nothing is run.
+
+The image is a pure function of the plan, the content and the base; `ASSEMBLER_REVISION` names that function.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from cdaf import ASSEMBLER_REVISION, progress, store
+from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
+from cdaf.images import layer, oci, parse, plan
+from cdaf.images.coder import Stream
+from cdaf.images.content import Contents
+from cdaf.images.oci import Image
+from cdaf.registries import reference
+from cdaf.registries.reference import Reference
+
+_WORKERS = 2
+INPUTS_LABEL = "io.cdaf.inputs"
+
+
+class Base(msgspec.Struct, frozen=True):
+    """What an image stands on: its config as parsed, and its layers."""
+
+    config: dict[str, Any]
+    layers: tuple[oci.Layer, ...]
+    pin: plan.BasePin | None
+
+
+class _Rootfs(msgspec.Struct, frozen=True):
+    diff_ids: tuple[str, ...]
+
+
+class _Runtime(msgspec.Struct, frozen=True):
+    Env: tuple[str, ...] | None = None
+    Labels: dict[str, str] | None = None
+
+
+class _Config(msgspec.Struct, frozen=True):
+    """What is read of a base's config, of the types that the OCI image-spec gives it (config.md)."""
+
+    rootfs: _Rootfs
+    config: _Runtime | None = None
+    history: tuple[dict[str, Any], ...] | None = None
+
+
+def assemble(wanted: plan.ImagePlan, contents: Contents) -> Image:
+    """The image of one platform; its layers' blobs are in the cache afterwards.
+
+    Raises ImageError when the plan cannot be followed, a transient error when the base cannot be read now.
+    """
+    base = _pinned(wanted.base, wanted.platform)
+    layers = _layers(wanted.layers, contents)
+    inputs = _inputs(wanted, contents)
+    config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
+    return _image(wanted.platform, base, layers, config, wanted.created)
+
+
+def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) -> Image:
+    """The image that the checks run in: the tested one, or another base, with the checks' layers on top."""
+    if wanted.base is not None:
+        base = _pinned(wanted.base, wanted.platform)
+    else:
+        base = Base(msgspec.json.decode(tested.config), tested.layers, tested.base)
+    told = base.config.get("config") or {}
+    runtime = {**told, "Env": _environment(told.get("Env") or [], wanted.environment), "WorkingDir": wanted.folder}
+    runtime.pop("Healthcheck", None)
+    config = {**base.config, "config": runtime}
+    created = config.get("created", "1980-01-01T00:00:00Z")
+    return _image(wanted.platform, base, _layers(wanted.layers, contents), config, created)
+
+
+def _pinned(pin: plan.BasePin, platform: str) -> Base:
+    """A base by its digest; its manifest and config are kept in the cache, its layers are only named."""
+    if not pin.digest:
+        system, architecture, *variant = platform.split("/")
+        bare = {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}
+        return Base({**bare, "rootfs": {"type": "layers", "diff_ids": []}}, (), None)
+    from cdaf.registries import registry
+
+    source = reference.at(reference.parse(pin.reference), pin.digest)
+    described, listed = _manifest(registry.manifest_by_digest(source), source)
+    config = _decoded(registry.blob(source, described).read_bytes(), f"the config of {source}")
+    try:
+        diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
+        layers = tuple(
+            oci.Layer(each.digest, diff_id, each.size, each.media_type, f"base {pin.reference}")
+            for each, diff_id in zip(listed, diff_ids, strict=True)
+        )
+    except (ValueError, msgspec.ValidationError) as error:
+        raise _unusable(source, error) from error
+    return Base(config, tuple(_cached(each) for each in layers), pin)
+
+
+def _manifest(data: bytes, source: Reference) -> tuple[oci.Descriptor, tuple[oci.Descriptor, ...]]:
+    try:
+        return parse.manifest(data, str(source))
+    except ResolveError as error:
+        raise _unusable(source, error) from error
+
+
+def _unusable(source: Reference, error: Exception) -> ImageError:
+    return ImageError(f"{source} is not an image that can be built on: {error}", "choose another base")
+
+
+def _cached(base_layer: oci.Layer) -> oci.Layer:
+    found = store.path("blobs", oci.hexed(base_layer.digest))
+    return msgspec.structs.replace(base_layer, path=found) if found.is_file() else base_layer
+
+
+def _decoded(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ImageError(f"{what} cannot be read: {error}", "choose another base") from error
+
+
+def _layers(layers: Sequence[plan.Layer], contents: Contents) -> tuple[oci.Layer, ...]:
+    dirs = {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, plan.Dir)}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return tuple(pool.map(lambda each: _layer(each, contents, dirs), layers))
+
+
+def _layer(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> oci.Layer:
+    """A layer from the cache when its inputs are the same, else written."""
+    missing = sorted(plan.members((wanted,)) - set(contents))
+    if missing:
+        raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
+    key = _key(wanted, contents, dirs)
+    told = store.recall("layers", key)
+    if told is not None:
+        digest, diff_id, size = msgspec.json.decode(told, type=tuple[str, str, int])
+        path = store.path("blobs", oci.hexed(digest))
+        if path.is_file() and path.stat().st_size == size:
+            return oci.Layer(digest, diff_id, size, oci.LAYER_GZIP, wanted.name, path)
+    made = _write(wanted, contents, dirs)
+    store.remember("layers", key, msgspec.json.encode((made.digest, made.diff_id, made.size)))
+    return made
+
+
+def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> oci.Layer:
+    total = sum(contents[name].size for name in plan.members((wanted,)))
+    with store.writing("blobs") as (file, temporary), progress.transfer(f"layer {wanted.name}", total) as moved:
+        stream = Stream(file)
+        try:
+            layer.write(wanted, contents, dirs, stream)
+        except BundleError:
+            raise
+        except CdafError as error:
+            raise ImageError(f"layer {wanted.name}: {error.message}", error.hint) from error
+        digest, diff_id = stream.finish()
+        file.flush()
+        moved(total)
+        path = store.keep(temporary, "blobs", oci.hexed(digest))
+    return oci.Layer(digest, diff_id, stream.size, oci.LAYER_GZIP, wanted.name, path)
+
+
+def _key(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> str:
+    told = (
+        ASSEMBLER_REVISION,
+        wanted.entries,
+        {name: contents[name].sha256 for name in plan.members((wanted,))},
+        dirs,
+    )
+    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+
+
+def _inputs(wanted: plan.ImagePlan, contents: Contents) -> str:
+    """The SHA-256 over everything that the image is a function of."""
+    names = plan.members(wanted.layers)
+    told = (ASSEMBLER_REVISION, wanted, {name: contents[name].sha256 for name in names})
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+
+
+def _config(base: Mapping[str, Any], wanted: plan.Config, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The base's config with the service's own on top (OCI image-spec, config.md; Healthcheck is the engine's)."""
+    old = base.get("config") or {}
+    new = {key: value for key, value in old.items() if key not in ("Entrypoint", "Cmd", "ArgsEscaped", "OnBuild")}
+    new |= {
+        "User": wanted.user,
+        "Env": _environment(old.get("Env") or [], wanted.environment),
+        "Cmd": list(wanted.command),
+        "WorkingDir": wanted.folder,
+        "Labels": dict(sorted({**(old.get("Labels") or {}), **wanted.labels, **labels}.items())),
+    }
+    if wanted.port is not None:
+        new["ExposedPorts"] = {f"{wanted.port}/tcp": {}}
+    if wanted.volumes:
+        new["Volumes"] = {folder: {} for folder in wanted.volumes}
+    if wanted.health is not None:
+        new["Healthcheck"] = _health(wanted.health)
+    return {**base, "config": new}
+
+
+def _health(wanted: plan.Health) -> dict[str, Any]:
+    second = 1_000_000_000
+    return {
+        "Test": ["CMD", *wanted.command],
+        "Interval": wanted.interval * second,
+        "Timeout": wanted.timeout * second,
+        "StartPeriod": wanted.start_period * second,
+        "Retries": wanted.retries,
+    }
+
+
+def _environment(old: Sequence[str], new: Mapping[str, str]) -> list[str]:
+    merged = dict(entry.partition("=")[::2] for entry in old) | dict(sorted(new.items()))
+    return [f"{name}={value}" for name, value in merged.items()]
+
+
+def _image(platform: str, base: Base, layers: tuple[oci.Layer, ...], config: Mapping[str, Any], created: str) -> Image:
+    history = [
+        *(base.config.get("history") or []),
+        *({"created": created, "created_by": f"cdaf: {each.name}"} for each in layers),
+    ]
+    whole = base.layers + layers
+    config = {
+        **config,
+        "created": created,
+        "rootfs": {"type": "layers", "diff_ids": [each.diff_id for each in whole]},
+        "history": history,
+    }
+    encoded = msgspec.json.encode(config, order="sorted")
+    described = oci.config_descriptor(encoded)
+    manifest = oci.manifest_bytes(described, whole)
+    return Image(platform, oci.digest_of(manifest), manifest, encoded, described.digest, whole, base.pin)

@@ -1,0 +1,161 @@
+"""One layer of the plan as a tar: its entries in order of path, written straight from the bundle's archives."""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+
+import msgspec
+
+from cdaf.errors import BundleError, CdafError, ImageError, faults
+from cdaf.images import content, plan, tarform, wheelzip
+from cdaf.images.coder import Stream
+from cdaf.images.content import Contents, Reader
+from cdaf.images.tarform import Header
+
+Writer = Callable[[Stream], None]
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One path of a layer: its header, the writer of its bytes, and where it came from, for people."""
+
+    header: Header
+    origin: str
+    write: Writer | None = None
+
+
+def write(layer: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], stream: Stream) -> None:
+    """Write the layer's tar to `stream`. Raises ImageError with all faults: two owners of a path, a path that escapes.
+
+    `dirs` are the folders that any layer of the image declares, so that a folder on the way keeps its owner and mode.
+    """
+    with ExitStack() as opened:
+        found: list[str] = []
+        items = _by_path(_items(layer, contents, opened, found), found)
+        if found:
+            raise ImageError(faults(f"layer {layer.name}", found), "package the service again")
+        for item in _with_parents(items, dirs):
+            stream.plain(tarform.encode(item.header))
+            if item.write is not None:
+                item.write(stream)
+                stream.plain(tarform.padding(item.header.size))
+        stream.plain(tarform.END)
+
+
+def paths(layer: plan.Layer, contents: Contents) -> dict[str, str]:
+    """Every path that the layer places, with the member (and the name within it) that it comes from."""
+    with ExitStack() as opened:
+        items = _by_path(_items(layer, contents, opened, []), [])
+        return {item.header.path: item.origin for item in items.values()}
+
+
+def _items(layer: plan.Layer, contents: Contents, opened: ExitStack, found: list[str]) -> Iterator[Item]:
+    for entry in layer.entries:
+        if isinstance(entry, plan.Unpack):
+            yield from _unpacked(entry, contents, opened, found)
+        elif isinstance(entry, plan.Place):
+            yield _placed(entry, contents)
+        elif isinstance(entry, plan.Link):
+            yield Item(Header(entry.path.lstrip("/"), "link", 0o777, target=entry.target), "link")
+        else:
+            yield Item(Header(entry.path.lstrip("/"), "dir", entry.mode, uid=entry.uid, gid=entry.gid), "folder")
+
+
+def _placed(entry: plan.Place, contents: Contents) -> Item:
+    source = contents[entry.member]
+
+    def copy(stream: Stream) -> None:
+        for piece in content.chunks(source):
+            stream.plain(piece)
+
+    return Item(Header(entry.path.lstrip("/"), "file", entry.mode, source.size), entry.member, copy)
+
+
+def _unpacked(entry: plan.Unpack, contents: Contents, opened: ExitStack, found: list[str]) -> Iterator[Item]:
+    try:
+        reader = opened.enter_context(content.reading(contents[entry.archive]))
+        inside = wheelzip.entries(reader)
+    except BundleError:
+        raise
+    except (CdafError, OSError) as error:
+        found.append(f"{entry.archive}: {error}")
+        return
+    skipped = frozenset(entry.skip)
+    for member in inside:
+        if member.name not in skipped:
+            path, mode = destination(entry, member.name)
+            header = Header(path.lstrip("/"), "file", mode or (0o755 if member.executable else 0o644), member.size)
+            yield Item(header, f"{entry.archive}!{member.name}", _splicing(reader, member, entry.archive))
+
+
+def destination(entry: plan.Unpack, name: str) -> tuple[str, int | None]:
+    """Where a member of an archive goes, and the mode that a rewrite gives it."""
+    for rewrite in entry.rewrites:
+        source = rewrite.source.rstrip("/") + "/"
+        if name.startswith(source):
+            return f"{rewrite.target.rstrip('/')}/{name[len(source) :]}", rewrite.mode
+    kept = name.split("/", entry.strip)[-1] if entry.strip else name
+    return f"{entry.prefix.rstrip('/')}/{kept}", None
+
+
+def _splicing(reader: Reader, member: wheelzip.Entry, archive: str) -> Writer:
+    copy = _deflated if member.method == wheelzip.DEFLATED else _stored
+
+    def write(stream: Stream) -> None:
+        try:
+            told = copy(stream, wheelzip.raw(reader, member))
+        except ImageError as error:
+            raise ImageError(f"{archive}: {member.name}: {error.message}", "package the service again") from error
+        if told != (member.crc, member.size):
+            raise ImageError(f"{archive}: {member.name} holds other bytes than the archive says")
+        if member.method == wheelzip.DEFLATED:
+            stream.end(*told)
+
+    return write
+
+
+def _stored(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
+    crc = size = 0
+    for piece in pieces:
+        stream.plain(piece)
+        crc, size = zlib.crc32(piece, crc), size + len(piece)
+    return crc, size
+
+
+def _deflated(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
+    crc = size = 0
+    stream.begin()
+    for piece, data in wheelzip.inflate(pieces):
+        stream.spliced(piece)
+        stream.inflated(data)
+        crc, size = zlib.crc32(data, crc), size + len(data)
+    return crc, size
+
+
+def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
+    placed: dict[str, Item] = {}
+    for item in items:
+        path = item.header.path
+        parts = path.split("/")
+        if not path or ".." in parts or "." in parts or "" in parts or "\0" in path:
+            found.append(f"{item.origin} would land at {path!r}, which no image has")
+        elif path in placed and item.header.kind != "dir":
+            found.append(f"{placed[path].origin} and {item.origin} both place /{path}")
+        placed.setdefault(path, item)
+    for path in placed:
+        for parent in PurePosixPath(path).parents:
+            above = placed.get(str(parent))
+            if above is not None and above.header.kind != "dir":
+                found.append(f"{above.origin} places a file at /{parent}, and /{path} stands below it")
+    return placed
+
+
+def _with_parents(items: dict[str, Item], dirs: Mapping[str, plan.Dir]) -> list[Item]:
+    whole = dict(items)
+    for path in items:
+        for parent in PurePosixPath(path).parents:
+            name = str(parent)
+            if name != "." and name not in whole:
+                told = dirs.get(name, plan.Dir(name))
+                whole[name] = Item(Header(name, "dir", told.mode, uid=told.uid, gid=told.gid), "folder")
+    return [whole[path] for path in sorted(whole, key=lambda path: path.encode())]

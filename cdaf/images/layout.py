@@ -1,0 +1,153 @@
+"""OCI image layouts on disk (image-spec 1.1, image-layout.md): written beside their place, moved into it, added to.
+
+Files are copies: a cache that shared its files with a folder of the user's would change with it.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from cdaf.errors import PublishError
+from cdaf.images import oci
+from cdaf.images.oci import Descriptor, Image
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def tags(folder: Path) -> dict[str, str]:
+    """The digests that a layout's tags name; empty without a layout. Raises PublishError for any other content."""
+    return {_name(entry): str(entry.get("digest")) for entry in _existing(folder) or () if _name(entry)}
+
+
+def write(folder: Path, images: Sequence[Image], names: Sequence[str] = ()) -> Literal["created", "present"]:
+    """Write images under tags; a layout that is there is added to, and its other entries stay.
+
+    Raises ImageError when a base layer is not in the cache, PublishError when the folder is something else or cannot
+    be written to.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _scratch(folder) as scratch, _locked(folder):
+            return _write(folder, images, names, scratch)
+    except OSError as error:
+        raise PublishError(
+            f"{folder} cannot be written: {error.strerror or error}",
+            "name another folder, or free space on its disk",
+            transient=error.errno in _FULL,
+        ) from error
+
+
+def _write(folder: Path, images: Sequence[Image], names: Sequence[str], scratch: Path) -> Literal["created", "present"]:
+    data, media_type, digest = oci.published(images)
+    old = _existing(folder)
+    root = Descriptor(media_type, digest, len(data), images[0].platform if len(images) == 1 else None)
+    new = [oci.named(root, name) for name in names or ("",)]
+    if old is not None and all(entry in old for entry in new) and _complete(folder, images, digest):
+        return "present"
+    kept = [entry for entry in old or () if _name(entry) not in names and entry not in new]
+    index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, *new]}
+    _fill(scratch, folder, images, {digest: data})
+    (scratch / "index.json").write_bytes(msgspec.json.encode(index))
+    _move(scratch, folder)
+    return "created"
+
+
+def _existing(folder: Path) -> list[dict[str, Any]] | None:
+    """The entries of a layout, None when there is none. Raises PublishError for any other content."""
+    try:
+        if not any(folder.iterdir()):
+            return None
+        layout = msgspec.json.decode((folder / "oci-layout").read_bytes())
+        index = msgspec.json.decode((folder / "index.json").read_bytes())
+        if layout.get("imageLayoutVersion") == "1.0.0" and isinstance(index["manifests"], list):
+            return list(index["manifests"])
+    except FileNotFoundError:
+        if not folder.exists():
+            return None
+    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, NotADirectoryError):
+        pass
+    raise PublishError(f"{folder} is there and is not an OCI layout 1.0.0", "name another folder, or remove it")
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(oci.REF_NAME, ""))
+
+
+def _complete(folder: Path, images: Sequence[Image], root: str) -> bool:
+    wanted = {root, *(layer.digest for layer in oci.blobs(images))}
+    wanted |= {image.digest for image in images} | {image.config_digest for image in images}
+    return all(_has(folder, digest) for digest in sorted(wanted))
+
+
+def _has(folder: Path, digest: str) -> bool:
+    """Whether a layout has a blob, read again: what lies on a disk for long may have changed."""
+    try:
+        with (folder / oci.blob_name(digest)).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == oci.hexed(digest)
+    except FileNotFoundError:
+        return False
+
+
+def _fill(scratch: Path, folder: Path, images: Sequence[Image], roots: Mapping[str, bytes]) -> None:
+    (scratch / "blobs" / "sha256").mkdir(parents=True)
+    small = {**roots, **{each.digest: each.manifest for each in images}}
+    small |= {each.config_digest: each.config for each in images}
+    for digest, data in small.items():
+        (scratch / oci.blob_name(digest)).write_bytes(data)
+    for layer in oci.blobs(images):
+        if not _has(folder, layer.digest):
+            with (scratch / oci.blob_name(layer.digest)).open("wb") as copy:
+                copy.writelines(oci.chunks(layer))
+    (scratch / "oci-layout").write_bytes(oci.LAYOUT_FILE)
+
+
+def _move(scratch: Path, folder: Path) -> None:
+    """A new layout appears by one rename; into one that is there `index.json` comes last: it names what is there."""
+    if not folder.exists() or not any(folder.iterdir()):
+        scratch.replace(folder)
+        return
+    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    for blob in (scratch / "blobs" / "sha256").iterdir():
+        blob.replace(folder / "blobs" / "sha256" / blob.name)
+    (scratch / "index.json").replace(folder / "index.json")
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder beside the layout, ours alone as long as we hold its lock; what killed runs left is removed first."""
+    prefix = f".{folder.name}.cdaf-part-"
+    for left in folder.parent.glob(f"{prefix}*"):
+        with suppress(OSError), _holding(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            shutil.rmtree(left)
+    own = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    try:
+        with _holding(own, fcntl.LOCK_EX):
+            yield own / "layout"
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two that add to one layout do so one after the other: each reads `index.json` before it writes it."""
+    with _holding(folder.parent, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _holding(folder: Path, how: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""HTTP, and files fetched by it."""

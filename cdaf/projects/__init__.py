@@ -1,0 +1,1 @@
+"""The project as its author wrote it; nothing at release time comes here."""

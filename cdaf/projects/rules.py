@@ -1,0 +1,113 @@
+"""What must hold between the keys of `cdaf.toml`, beyond each key's own type."""
+
+import re
+from collections.abc import Iterator
+from string import Formatter
+
+from cdaf.settings.settings import Publish, Settings
+
+NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")  # OCI distribution-spec, pulling manifests
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-.]?[0-9A-Za-z][0-9A-Za-z.-]*)?")
+PLATFORMS = ("linux/amd64", "linux/arm64")
+TEMPLATE_FIELDS = ("version", "commit", "major", "minor", "patch")
+_FOLDER = re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)+")
+_SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)($|_)", re.IGNORECASE)
+_USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@")
+_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@:\s]*:[^/@\s]+@")
+_LOGIN_BEFORE = re.compile(r"[^/@]*:[^/@]*@(?!sha256:)")
+_LOGIN = re.compile(r"https?://[^/]*@|[^/]*://[^/@]*:[^/@]*@", re.IGNORECASE)
+
+
+def broken(settings: Settings) -> list[str]:
+    """All faults, each with its key."""
+    return [
+        *_service(settings),
+        *_image(settings),
+        *_smoke(settings),
+        *_publish("publish", settings.publish),
+        *(fault for name, table in settings.environments.items() for fault in _publish(f"environments.{name}", table)),
+    ]
+
+
+def _service(settings: Settings) -> Iterator[str]:
+    service = settings.service
+    if not service.start[0]:
+        yield "service.start: the first word is empty"
+    for number, word in enumerate(service.start, 1):
+        if "\0" in word:
+            yield f"service.start: word {number} holds a NUL, and no program can be given one"
+        if _PASSWORD.search(word):
+            yield f"service.start: word {number} holds a password, and a bundle is no place for one"
+    if service.repository and _LOGIN.match(service.repository):
+        yield "service.repository: holds a login, and everybody can read an image's labels; leave it out"
+    for folder in service.state:
+        if not _FOLDER.fullmatch(folder):
+            yield f"service.state: {folder!r} is not an absolute folder, written plainly as /app/state is"
+    for pattern in (*service.include, *settings.smoke.files, *settings.smoke.compose):
+        if pattern.startswith("/") or ".." in pattern.split("/"):
+            yield f"include: {pattern!r} leaves the service's folder"
+    yield from _secrets("service.env", service.env)
+    yield from _secrets("smoke.env", settings.smoke.env)
+
+
+def _secrets(key: str, environment: dict[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            yield f"{key}: {name!r} is not a variable's name"
+        elif "\0" in value:
+            yield f"{key}.{name}: holds a NUL, and no program can be given one"
+        elif key == "service.env" and value and (_SECRET.search(name) or _USERINFO.match(value)):
+            yield f"{key}.{name}: looks like a secret, and an image is no place for one; name it in smoke.secrets"
+
+
+def _image(settings: Settings) -> Iterator[str]:
+    named = {
+        "image.base": settings.image.base,
+        "build.image": settings.build.image,
+        "smoke.image": settings.smoke.image,
+    }
+    for key, reference in named.items():
+        if reference and _LOGIN_BEFORE.match(reference):
+            yield f"{key}: holds a login; it comes from the engine's own configuration"
+    for platform in settings.image.platforms:
+        if platform not in PLATFORMS:
+            yield f"image.platforms: {platform!r} is not one of {', '.join(PLATFORMS)}"
+    if len(set(settings.image.platforms)) < len(settings.image.platforms):
+        yield "image.platforms: a platform stands there twice"
+
+
+def _smoke(settings: Settings) -> Iterator[str]:
+    smoke = settings.smoke
+    if smoke.health is not None and not smoke.health.startswith("/"):
+        yield f"smoke.health: {smoke.health!r} is not a path that begins with /"
+    if smoke.health is not None and settings.service.port is None:
+        yield "smoke.health: needs service.port"
+    if smoke.restart and not smoke.checks:
+        yield "smoke.restart: needs smoke.checks"
+    for platform in smoke.untested:
+        if platform not in settings.image.platforms:
+            yield f"smoke.untested: {platform!r} is not in image.platforms"
+
+
+def _publish(key: str, table: Publish) -> Iterator[str]:
+    for target in table.to:
+        kind, _, where = target.partition(":")
+        if "@" in where and kind in ("registry", "pypi"):
+            yield f"{key}.to: a {kind} target holds a login; it is given at release, never sealed"
+    for name, templates in (("tags", table.tags), ("moving", table.moving)):
+        for template in templates:
+            for fault in _template(template):
+                yield f"{key}.{name}: {template!r} {fault}"
+
+
+def _template(template: str) -> Iterator[str]:
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(template) if field is not None]
+    except ValueError:
+        yield "has unbalanced braces"
+        return
+    for field in fields:
+        if field not in TEMPLATE_FIELDS:
+            yield f"names {{{field}}}, and there is only {', '.join(TEMPLATE_FIELDS)}"
+    if not fields and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", template):
+        yield "is not a tag"

@@ -1,0 +1,124 @@
+"""From what a language collected and planned to what is sealed: the contents, the foretold images, the manifest."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cdaf import ASSEMBLER_REVISION, __version__
+from cdaf.bundles import bundle, manifest
+from cdaf.bundles.manifest import Foretold, Manifest
+from cdaf.images import content, image, plan
+from cdaf.images.content import Content
+from cdaf.languages import Collection, Planned
+from cdaf.projects.locking import base_of
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import File, Project
+
+_USERINFO = re.compile(rb"(?<=://)[^/@\s\"']+@")
+
+
+def contents(project: Project, collection: Collection, planned: Planned) -> dict[str, Content]:
+    """Everything that enters the bundle beside its own manifest, plan and checksums, by member name."""
+    found = {
+        archive.dependency.archive: content.of_file(archive.path, archive.dependency.sha256)
+        for archive in collection.archives
+    }
+    found |= {f"app/{file.name}": content.of_file(file.path) for file in _regular(project.files)}
+    found |= {f"smoke/{file.name}": content.of_file(file.path) for file in _regular(project.checks)}
+    found |= {name: content.of_file(path) for name, path in compose_members(project).items()}
+    found |= {name: content.of_bytes(data) for name, data in planned.generated.items()}
+    locks = {**collection.lock.files, "cdaf.lock": (project.root / "cdaf.lock").read_bytes()}
+    found |= {f"locks/{name}": content.of_bytes(redacted(data)) for name, data in locks.items()}
+    return found
+
+
+def compose_members(project: Project) -> dict[str, Path]:
+    """The service's own compose files by member name, numbered in the order in which they are merged."""
+    return {
+        f"smoke/compose/{number:02d}-{Path(file.name).name}": file.path for number, file in enumerate(project.compose)
+    }
+
+
+def foretell(plans: plan.Plans, sealed: dict[str, Content]) -> tuple[Foretold, ...]:
+    """The digest of each platform's image, known before any release."""
+    return tuple(Foretold(platform=each.platform, digest=image.assemble(each, sealed).digest) for each in plans.images)
+
+
+def describe(project: Project, collection: Collection, foretold: tuple[Foretold, ...]) -> Manifest:
+    """The manifest of the bundle."""
+    service, settings, pins = project.settings.service, project.settings, collection.lock.pins
+    return Manifest(
+        format=1,
+        service=manifest.Service(
+            name=project.name,
+            version=project.version.semver,
+            language=project.language,
+            start=service.start,
+            port=service.port,
+            environment=dict(sorted(service.env.items())),
+            user=service.user.name,
+            uid=service.user.id,
+            state=service.state,
+        ),
+        source=manifest.Source(
+            time=rfc3339(project.source.time),
+            repository=project.source.repository,
+            commit=project.source.commit,
+            dirty=project.source.dirty,
+            release=project.version.is_release,
+        ),
+        bases=_bases(project, pins),
+        images=foretold,
+        smoke=manifest.Smoke(
+            declared=settings.smoke,
+            sidecars=tuple(manifest.Sidecar(reference=each.reference, digest=each.digest) for each in pins.sidecars),
+            compose=tuple(compose_members(project)),
+        ),
+        publish=settings.publish,
+        environments=settings.environments,
+        tools=manifest.Tools(
+            cdaf=__version__,
+            assembler=ASSEMBLER_REVISION,
+            resolver=dict(sorted(collection.lock.resolver.items())),
+        ),
+        dependencies=tuple(
+            sorted(
+                (archive.dependency for archive in collection.archives),
+                key=lambda each: (each.name, each.version, each.archive),
+            )
+        ),
+    )
+
+
+def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
+    image_base = base_of(project)
+    return tuple(
+        manifest.Base(
+            platform=each.platform,
+            reference=each.reference,
+            digest=each.digest,
+            role="image" if each.reference == image_base else "smoke",
+        )
+        for each in pins.bases
+        if each.reference in (image_base, project.settings.smoke.image)
+    )
+
+
+def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, Content]) -> bundle.Bundle:
+    """Seal the bundle. Raises ProjectError when a file changed since the image was foretold from it."""
+    sources = {name: content.source(each) for name, each in sealed.items()}
+    return bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
+
+
+def rfc3339(seconds: int) -> str:
+    """A time in seconds since the epoch as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def redacted(lock: bytes) -> bytes:
+    """A lockfile without the credentials that its URLs may carry."""
+    return _USERINFO.sub(b"", lock)
+
+
+def _regular(files: tuple[File, ...]) -> list[File]:
+    return [file for file in files if not file.link]

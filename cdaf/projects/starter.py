@@ -1,0 +1,143 @@
+"""`cdaf init`: a commented cdaf.toml from what a folder shows, so that the first package needs no manual."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from cdaf import languages
+from cdaf.errors import ProjectError
+from cdaf.projects import git, patterns
+from cdaf.settings import config
+from cdaf.testing import stack
+
+LOOKERS = {"python": "cdaf.projects.starter_python"}
+_PASSED_OVER = {"node_modules", "venv", "__pycache__", "dist", "build", "site-packages"}
+
+
+class Findings(msgspec.Struct, kw_only=True):
+    """What was found out about a service; `reasons` say by key where a value comes from."""
+
+    start: tuple[str, ...]
+    port: int | None = None
+    include: tuple[str, ...] = ()
+    base: str | None = None
+    health: str | None = None
+    before: tuple[tuple[str, ...], ...] = ()
+    sidecars: tuple[str, ...] = ()
+    group: str | None = None
+    checks: tuple[str, ...] = ()
+    reasons: dict[str, str] = {}
+
+
+def write(root: Path) -> Path:
+    """Write `cdaf.toml` for the service in `root` and return its path.
+
+    Raises ProjectError when there is a configuration already, or nothing that looks like a service.
+    """
+    if not root.is_dir():
+        raise ProjectError(f"{root}: no such folder", "name the folder of a service")
+    place = root / config.NAME
+    if place.exists():
+        raise ProjectError(f"{place} is there already", "edit it, or move it away first")
+    shared = root / "pyproject.toml"
+    if shared.is_file() and "cdaf" in config.parse(shared).get("tool", {}):
+        raise ProjectError(f"{shared} has [tool.cdaf] already", "edit it, or remove that table first")
+    found = look(root)
+    try:
+        with place.open("x", encoding="utf-8") as file:
+            file.write(render(found))
+    except OSError as error:
+        raise ProjectError(
+            f"{place} cannot be written: {error.strerror}", "check the folder's owner and mode"
+        ) from error
+    return place
+
+
+def look(root: Path) -> Findings:
+    """What the files in `root` tell. Raises ProjectError when no language knows them."""
+    language = languages.detect(root.resolve(), _top(root))
+    if language is None:
+        wanted = ", ".join(file for name in languages.MODULES for file in languages.load(name).LOCKFILES)
+        raise ProjectError(
+            f"{root}: no lockfile here or above ({wanted}), so nothing says what to package",
+            "commit a lockfile first (`uv lock`)",
+        )
+    found: Findings = importlib.import_module(LOOKERS[language]).look(root, files(root))
+    return found
+
+
+def files(root: Path) -> list[str]:
+    """The names below `root` that git tracks; all but hidden and built ones where nothing is added to git yet."""
+    try:
+        listed = [entry.name for entry in git.tracked(root)]
+    except ProjectError:
+        listed = []
+    names = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return listed or sorted(
+        name.as_posix()
+        for name in names
+        if not any(part.startswith(".") or part in _PASSED_OVER for part in name.parts)
+    )
+
+
+def known_sidecars(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the images that cdaf has a fragment for."""
+    return tuple(image for image in wanted if stack.fragment(image) is not None)
+
+
+def existing(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the patterns that match something."""
+    return tuple(pattern for pattern in wanted if patterns.matching(pattern, names))
+
+
+def render(found: Findings) -> str:
+    """The file's text: what was found as settings, what was not as comments to uncomment."""
+    lines = [
+        "# How cdaf packages and releases this service. `cdaf schema` prints every key, `cdaf check` finds mistakes.",
+        "",
+        "[service]",
+        *_set(found, "start", found.start),
+        *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
+        "# Tracked files that go to /app; a service that is a package enters as its wheel as well.",
+        *(_set(found, "include", found.include) if found.include else ['# include = ["templates/**"]']),
+        '# env = { LOG_LEVEL = "info" }     # never a secret: those are bound by name at release',
+        '# state = ["/app/state"]           # folders that the service may write to',
+        "",
+        "[image]",
+        *(_set(found, "base", found.base) if found.base else []),
+        'platforms = ["linux/amd64"]        # "linux/arm64" may stand beside it and needs no emulation to build',
+        "",
+        "[smoke]",
+        *(
+            _set(found, "health", found.health)
+            if found.health
+            else ['# health = "/healthz"          # a path to probe']
+        ),
+        *(_set(found, "before", found.before) if found.before else []),
+        *(_set(found, "sidecars", found.sidecars) if found.sidecars else ['# sidecars = ["postgres:17"]']),
+        *(_set(found, "group", found.group) if found.group else ['# group = "smoke"               # of the checks']),
+        *(_set(found, "checks", found.checks) if found.checks else ['# checks = ["pytest", "-q", "smoke/"]']),
+        "",
+        "[publish]",
+        '# to = ["registry:registry.example/team/NAME"]   # default: an OCI layout beside the bundle, and the engine',
+        'tags = ["sha-{commit}", "{version}"]',
+        '# moving = ["latest", "{major}.{minor}"]         # only these may ever name another digest',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _set(found: Findings, key: str, value: object) -> list[str]:
+    reason = found.reasons.get(key)
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
+    return [f"{line}  # {reason}" if reason else line]
+
+
+def _top(root: Path) -> Path:
+    try:
+        return git.head(root).root.resolve()
+    except ProjectError:
+        return root.resolve()

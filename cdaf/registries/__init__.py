@@ -1,0 +1,1 @@
+"""What registries are asked and told, and who may ask."""

@@ -1,0 +1,1 @@
+"""What a smoke test leaves for people and for CI."""

@@ -1,0 +1,1 @@
+"""What the user writes in cdaf.toml, and where each value came from."""

@@ -1,0 +1,1 @@
+"""The smoke test: service, sidecars and checks in one compose project."""

@@ -1,0 +1,301 @@
+"""What stands beside an image in its test: sidecar fragments and the service's own compose files, as one project."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cdaf import assets
+from cdaf.bundles.manifest import Manifest
+from cdaf.errors import BundleError, ProjectError, faults
+from cdaf.settings import settings
+from cdaf.testing import compose_file
+from cdaf.testing.compose_file import CHECKS, SERVICE, Document
+
+URL, RUN, ROUND, JUNIT = "CDAF_SMOKE_URL", "CDAF_SMOKE_ID", "CDAF_SMOKE_ROUND", "CDAF_SMOKE_JUNIT"
+JUNIT_FILE = "/tmp/cdaf-junit.xml"  # noqa: S108 - inside the checks' own container
+_EXTENSION = "x-cdaf"
+_HEALTH = {"port": int, "path": str}
+
+
+class Probe(NamedTuple):
+    """A page that answers 2xx when its server is ready, asked from outside the container."""
+
+    port: int
+    path: str
+
+
+class Fragment(msgspec.Struct, frozen=True):
+    """A sidecar that cdaf knows: the image names it is for, its one service, and what it hands to the tested one."""
+
+    name: str
+    images: tuple[str, ...]
+    environment: dict[str, str]
+    document: Document
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """What is only known at the run: labels, images by id, and where ports are published.
+
+    `images` maps references as declared to ids in the engine; `platform` is set when it is not the engine's own,
+    `checked` when the service's image has a health check of its own, `lasting` when it stays up for people.
+    """
+
+    run: str
+    labels: dict[str, str]
+    service: str
+    checks: str
+    images: dict[str, str]
+    publish: str
+    platform: str = ""
+    checked: bool = False
+    lasting: bool = False
+
+
+class Stack(msgspec.Struct, frozen=True):
+    """A compose project before it runs: files in the order of merging, and what people call its services."""
+
+    files: dict[str, bytes]
+    titles: dict[str, str]
+    probes: dict[str, Probe]
+
+
+def check(smoke: settings.Smoke, files: Sequence[Path]) -> list[str]:
+    """All faults of what a project declares beside its service; nothing is fetched and no engine asked."""
+    found = []
+    for reference in smoke.sidecars:
+        if fragment(reference) is None:
+            found.append(
+                f"smoke.sidecars: {reference!r} is not one that cdaf knows ({', '.join(sorted(fragments()))}); "
+                "write a compose file for it and name it in smoke.compose"
+            )
+    return found + _faults(smoke, [(path.name, path.read_bytes()) for path in files])
+
+
+def demand(manifest: Manifest, composed: Mapping[str, bytes]) -> None:
+    """Hold a bundle to what `check` holds a project to: whoever sealed it may have asked for more.
+
+    Raises BundleError with all faults: what a test must not do on this machine, and images that are not pinned.
+    """
+    smoke = manifest.smoke
+    wrong = _faults(smoke.declared, [(Path(name).name, data) for name, data in composed.items()])
+    if not wrong:
+        named = {
+            image for data in composed.values() for image in compose_file.images(compose_file.parse(data)).values()
+        }
+        pinned = {each.reference for each in smoke.sidecars}
+        wrong = [f"{each}: no pin" for each in sorted({*named, *smoke.declared.sidecars} - pinned)]
+    if wrong:
+        raise BundleError(
+            faults("what stands beside the service", wrong), "mend its compose files, and package the service again"
+        )
+
+
+def _faults(smoke: settings.Smoke, files: Sequence[tuple[str, bytes]]) -> list[str]:
+    names = [each.name for reference in smoke.sidecars if (each := fragment(reference))]
+    found = [f"smoke.sidecars: {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    known, secrets = frozenset(names), frozenset(smoke.secrets)
+    for name, data in files:
+        try:
+            document = compose_file.parse(data)
+        except ValueError as error:
+            found.append(f"{name}: {error}")
+            continue
+        found += [f"{name}: {fault}" for fault in compose_file.faults(document, secrets, known)]
+        found += [f"{name}: {fault}" for fault in _probe_faults(document)]
+        known |= compose_file.images(document).keys()
+    return found
+
+
+def images(files: Sequence[Path]) -> list[str]:
+    """The images that compose files name, each once, in their order. Raises ProjectError when one cannot be read."""
+    found: dict[str, None] = {}
+    wrong = []
+    for path in files:
+        try:
+            found |= dict.fromkeys(compose_file.images(compose_file.parse(path.read_bytes())).values())
+        except ValueError as error:
+            wrong.append(f"{path.name}: {error}")
+    if wrong:
+        raise ProjectError(faults("smoke.compose", wrong), "mend the file; its format is the Compose Specification")
+    return list(found)
+
+
+@cache
+def fragments() -> dict[str, Fragment]:
+    """Every sidecar that cdaf knows, by name."""
+    return {path.stem: _fragment(path) for path in sorted(assets.sidecars().glob("*.yaml"))}
+
+
+def fragment(reference: str) -> Fragment | None:
+    """The fragment for an image: told by the last part of its name, whatever its registry, tag or digest."""
+    last = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return next((each for each in fragments().values() if last in each.images), None)
+
+
+def _fragment(path: Path) -> Fragment:
+    document = compose_file.parse(path.read_bytes())
+    told = document.pop(_EXTENSION)
+    return Fragment(path.stem, tuple(told["images"]), told["environment"], document)
+
+
+def assemble(manifest: Manifest, composed: Mapping[str, bytes], bound: Binding) -> Stack:
+    """The project of one run: cdaf's own file, the service's in order, and one that pins and labels everything."""
+    declared = manifest.smoke.declared
+    beside = [(reference, each) for reference in declared.sidecars if (each := fragment(reference))]
+    documents = [compose_file.parse(data) for data in composed.values()]
+    handed: dict[str, str] = {}
+    for _, each in beside:
+        handed = each.environment | handed
+    services = {name: table for _, each in beside for name, table in compose_file.services(each.document).items()}
+    services[SERVICE] = _service(manifest, bound, handed)
+    if bound.checks:
+        services[CHECKS] = _checks(manifest, bound, handed)
+    wanted = {each.name: reference for reference, each in beside}
+    for document in documents:
+        wanted |= compose_file.images(document)
+    probes = _probes([*(each.document for _, each in beside), *documents])
+    last = _override([*(each.document for _, each in beside), *documents], wanted, probes, bound)
+    files = {
+        "00-cdaf.json": _json({"services": services}),
+        **{f"{number:02d}-{Path(name).name}": data for number, (name, data) in enumerate(composed.items(), 1)},
+        "99-cdaf.json": _json(last),
+    }
+    return Stack(files, {SERVICE: SERVICE, CHECKS: CHECKS, **wanted}, probes)
+
+
+def _service(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> dict[str, Any]:
+    declared, port = manifest.smoke.declared, manifest.service.port
+    return {
+        "image": bound.service,
+        "environment": _environment({**handed, **declared.env}, declared.secrets),
+        **({"ports": [_port(port, bound)]} if port else {}),
+        **({"healthcheck": _health(declared, bound)} if bound.checked else {}),
+        **({"platform": bound.platform} if bound.platform else {}),
+    }
+
+
+def _health(declared: settings.Smoke, bound: Binding) -> dict[str, Any]:
+    """The image's own health check: every second in a test, which need not wait for the pace of production.
+
+    A service that stays up for people is asked from outside alone, or its log would hold little else.
+    """
+    if bound.lasting:
+        return {"disable": True}
+    return {"interval": "1s", "start_period": "1ms", "retries": declared.timeout}
+
+
+def _checks(manifest: Manifest, bound: Binding, handed: Mapping[str, str]) -> dict[str, Any]:
+    declared, port = manifest.smoke.declared, manifest.service.port
+    told = {RUN: bound.run, JUNIT: JUNIT_FILE, **({URL: f"http://{SERVICE}:{port}"} if port else {})}
+    if is_pytest(declared.checks):
+        # its cache would stand in /app, which is not the checks' to write to
+        told["PYTEST_ADDOPTS"] = f"--junitxml={JUNIT_FILE} -p no:cacheprovider"
+    return {
+        "image": bound.checks,
+        "command": [_escaped(word) for word in declared.checks],
+        "environment": _environment({**handed, **told}, declared.secrets),
+        **({"platform": bound.platform} if bound.platform else {}),
+    }
+
+
+def is_pytest(command: Sequence[str]) -> bool:
+    """Whether a command starts pytest, which takes options from its environment."""
+    words = [word.rpartition("/")[2] for word in command]
+    return words[:1] in (["pytest"], ["py.test"]) or (words[1:3] == ["-m", "pytest"] and words[0].startswith("python"))
+
+
+def _override(
+    documents: Sequence[Document], wanted: Mapping[str, str], probes: Mapping[str, Probe], bound: Binding
+) -> Document:
+    """Labels on all there is, images by id, and nothing pulled."""
+    names = {name for document in documents for name in compose_file.services(document)} - {SERVICE, CHECKS}
+    fixed = {SERVICE: bound.service, **({CHECKS: bound.checks} if bound.checks else {})}
+    services: dict[str, Any] = {
+        name: {"labels": bound.labels, "pull_policy": "never", "image": image} for name, image in fixed.items()
+    }
+    for name in sorted(names):
+        services[name] = {"labels": bound.labels, "pull_policy": "never"}
+        if name in wanted:
+            services[name]["image"] = bound.images[wanted[name]]
+        if name in probes:
+            services[name]["ports"] = [_port(probes[name].port, bound)]
+    labelled = {
+        kind: {name: {"labels": bound.labels} for document in documents for name in document.get(kind) or {}}
+        for kind in ("networks", "volumes")
+    }
+    labelled["networks"]["default"] = {"labels": bound.labels}
+    return {"services": services, **labelled}
+
+
+def _port(port: int, bound: Binding) -> dict[str, Any]:
+    return {"target": port, "protocol": "tcp", **({"host_ip": bound.publish} if bound.publish else {})}
+
+
+def _environment(values: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str | None]:
+    """Values as they stand; a secret has none, so compose takes it from the environment and no file holds it."""
+    return {**{name: _escaped(value) for name, value in values.items()}, **dict.fromkeys(secrets)}
+
+
+def _escaped(value: str) -> str:
+    """A text that compose will not interpolate."""
+    return value.replace("$", "$$")
+
+
+def _probes(documents: Sequence[Document]) -> dict[str, Probe]:
+    found = {}
+    for document in documents:
+        for name, each in compose_file.services(document).items():
+            told = (each.get(_EXTENSION) or {}).get("health")
+            if told:
+                found[name] = Probe(told["port"], told["path"])
+    return found
+
+
+def _probe_faults(document: Document) -> Iterator[str]:
+    for name, each in compose_file.services(document).items():
+        told = each.get(_EXTENSION)
+        health = told.get("health") if isinstance(told, dict) else told
+        if told is not None and not (
+            isinstance(health, dict)
+            and set(health) == set(_HEALTH)
+            and all(isinstance(health[key], kind) for key, kind in _HEALTH.items())
+            and re.fullmatch("/[!-~]*", health["path"])
+        ):
+            yield f"services.{name}.{_EXTENSION}: it takes `health: {{ port: 8080, path: /healthz }}` and nothing else"
+
+
+def _json(document: Document) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def levels(config: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
+    """The order in which sidecars start: sets whose members wait for nobody in the same set or a later one.
+
+    The first list comes before the service, the second, what depends on it, after. `config` is compose's own reading.
+    """
+    waits = {
+        name: set(each.get("depends_on") or {}) for name, each in config["services"].items() if name not in (CHECKS,)
+    }
+    placed: list[set[str]] = []
+    done: set[str] = set()
+    while len(done) < len(waits):
+        ready = {name for name, on in waits.items() if name not in done and not (on & waits.keys()) - done - {name}}
+        ready = ready or waits.keys() - done
+        placed.append(ready)
+        done |= ready
+    after = _after(waits)
+    before_service = [sorted(each - after - {SERVICE}) for each in placed]
+    behind_service = [sorted(each & after) for each in placed]
+    return [each for each in before_service if each], [each for each in behind_service if each]
+
+
+def _after(waits: Mapping[str, set[str]]) -> set[str]:
+    """Services that depend on the tested one, directly or through others."""
+    after: set[str] = set()
+    while more := {name for name, on in waits.items() if on & (after | {SERVICE})} - after - {SERVICE}:
+        after |= more
+    return after
