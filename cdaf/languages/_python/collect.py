@@ -16,6 +16,7 @@ from cdaf.languages._python.build import Made
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice, Target
 from cdaf.net import fetch, transfers
+from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Build, Pins
 from cdaf.projects.project import Project
 
@@ -144,7 +145,7 @@ def _benches(project: Project, choice: Choice, goals: Sequence[Target], pins: Pi
     reference = project.settings.build.image
     if reference is None:
         return [Bench(goal, goal.base.reference, goal.base.digest) for goal in wanted]
-    return [Bench(goal, reference, resolve.base(pins, reference, goal.platform).digest) for goal in wanted]
+    return [Bench(goal, reference, pinned.base(pins, reference, goal.platform).digest) for goal in wanted]
 
 
 def _archive(

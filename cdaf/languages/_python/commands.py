@@ -19,6 +19,7 @@ from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.net.fetch import KIND
 from cdaf.projects import patterns
+from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
@@ -83,7 +84,7 @@ def _target(project: Project, pins: Pins) -> Target:
     here = [each for each in wanted if environment.machine(each) == platform.machine()]
     chosen = (here or list(wanted))[0]
     reference = project.settings.build.image or project.settings.image.base or resolve.BASE
-    return Target(platform=chosen, base=resolve.base(pins, reference, chosen))
+    return Target(platform=chosen, base=pinned.base(pins, reference, chosen))
 
 
 def _run(

@@ -14,7 +14,7 @@ from cdaf.languages._python import lockfile, memo
 from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
 from cdaf.net import fetch
-from cdaf.projects.pins import Base, Pins
+from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
 BASE = "python:3.13-slim"
@@ -132,23 +132,17 @@ def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     image, smoke = project.settings.image, project.settings.smoke
     found = list(_targets(project, pins))
     if smoke.checks and smoke.image:
-        found += [Target(platform=each, base=base(pins, smoke.image, each), smoke=True) for each in image.platforms]
+        found += [
+            Target(platform=each, base=pinned.base(pins, smoke.image, each), smoke=True) for each in image.platforms
+        ]
     return tuple(found)
 
 
 def _targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     image = project.settings.image
     return tuple(
-        Target(platform=platform, base=base(pins, image.base or BASE, platform)) for platform in image.platforms
+        Target(platform=platform, base=pinned.base(pins, image.base or BASE, platform)) for platform in image.platforms
     )
-
-
-def base(pins: Pins, reference: str, platform: str) -> Base:
-    """An image as cdaf.lock pins it. Raises ProjectError when it does not."""
-    for each in pins.bases:
-        if each.reference == reference and each.platform == platform:
-            return each
-    raise ProjectError(f"cdaf.lock does not pin {reference} for {platform}", "run `cdaf lock`")
 
 
 def _key(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> str:
