@@ -14,6 +14,7 @@ from cdaf.languages._python import lockfile, memo
 from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
 from cdaf.net import fetch
+from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
