@@ -1,11 +1,12 @@
 """`cdaf check` and `cdaf package --check`: what is wrong before anything is fetched, and what differs when repeated."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from cdaf.projects import pins
-from tests import pykit
+from tests import makers, pykit
 from tests.acceptance import cdaf
 
 CONFIG = '[service]\nstart = ["svc"]\n[image]\nbase = "scratch"\n'
@@ -46,17 +47,98 @@ def test_check_lists_the_faults_of_both_locks(tmp_path: Path, cache: Path) -> No
     assert "cdaf.lock: no pin of python:3.13-slim for linux/amd64" in told
 
 
-def test_check_knows_groups_and_checks_that_are_not_there(tmp_path: Path, cache: Path) -> None:
+def refusal(root: Path, *words: str, expect: int = 3, env: Mapping[str, str] = {}) -> str:
+    """The error alone; `check` and `package` have to say the same."""
+    told = [cdaf(verb, root, *words, expect=expect, env=env).stderr for verb in ("check", "package")]
+    checked, packaged = (text[text.index("error: ") :] for text in told)
+    assert checked == packaged
+    return checked
+
+
+def test_check_and_package_refuse_the_same_in_the_same_words(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     (root / "smoke").mkdir()
     (root / "smoke" / "test_it.py").write_text("")
-    (root / "cdaf.toml").write_text(f'{CONFIG}[smoke]\ngroup = "smok"\nchecks = ["pytest", "-q", "smoke/"]\n')
-    told = cdaf("check", root, expect=3).stderr
-    assert "smoke.group: 'smok' is no dependency group of pyproject.toml" in told
-    assert "smoke.checks: 'smoke/' is nothing that git tracks" in told
-    (root / "cdaf.toml").write_text(f'{CONFIG}[smoke]\ngroup = "Dev"\nchecks = ["pytest", "-q", "smoke/"]\n')
+    smoke = '[smoke]\nsidecars = ["postgre:17"]\nchecks = ["pytest", "-q", "smoke/"]\n'
+    (root / "cdaf.toml").write_text(f'{CONFIG}{smoke}[publish]\nto = ["registri:h/x", "engine"]\n')
+    told = refusal(root)
+    assert told.startswith("error: cdaf.toml: 4 faults\n")
+    assert "smoke.checks: 'smoke/' is nothing that git tracks: write the checks" in told
+    assert "smoke.sidecars: 'postgre:17' is not one that cdaf knows, did you mean 'postgres'?" in told
+    assert "publish.to: 'registri' is not a kind of target, did you mean 'registry'?" in told
+    assert "publish.to: 'engine' lacks its colon" in told
+
+
+def test_a_check_that_is_not_among_those_that_are_there(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    makers.write(
+        root, {"smoke/test_it.py": "", "cdaf.toml": f'{CONFIG}[smoke]\nchecks = ["pytest", "smoke/it.py::a"]\n'}
+    )
     pykit.commit(root)
+    assert "smoke.checks: 'smoke/it.py::a' is nothing that git tracks" in refusal(root)
+    makers.write(root, {"cdaf.toml": f'{CONFIG}[smoke]\nchecks = ["pytest", "smoke/test_it.py::a"]\n'})
     cdaf("check", root)
+
+
+def test_a_group_that_is_not_there_is_told_once(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    makers.write(root, {"smoke/test_it.py": "", "cdaf.toml": f'{CONFIG}[smoke]\ngroup = "smok"\nchecks = ["pytest"]\n'})
+    pykit.commit(root)
+    for verb in ("check", "package"):
+        told = cdaf(verb, root, expect=3).stderr
+        assert "error: svc: smoke.group: 'smok' is no dependency group of pyproject.toml\n" in told
+        assert told.count("smok'") == 1
+        assert "`smok`" not in told
+    makers.write(root, {"cdaf.toml": f'{CONFIG}[smoke]\ngroup = "Dev"\nchecks = ["pytest"]\n'})
+    cdaf("check", root)
+
+
+def test_a_program_that_cannot_be_in_the_image(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    makers.write(root, {"main.py": "", "cdaf.toml": CONFIG.replace('["svc"]', '["python", "-u", "main.py"]')})
+    assert "service.start: 'main.py' is nothing that git tracks" in refusal(root)
+    pykit.commit(root)
+    assert "service.start: 'main.py' does not enter the image: name it in service.include" in refusal(root)
+    included = CONFIG.replace('["svc"]', '["./main.py"]\ninclude = ["main.py"]')
+    makers.write(root, {"cdaf.toml": included})
+    cdaf("check", root)
+    makers.write(root, {"cdaf.toml": CONFIG.replace('"svc"', '".venv/bin/svc"')})
+    cdaf("check", root)
+    makers.write(root, {"cdaf.toml": f'{included}[smoke]\nbefore = [["bin/migrate"], ["sh", "-c", "a.sh"]]\n'})
+    assert refusal(root).startswith("error: cdaf.toml: smoke.before: 'bin/migrate' is nothing that git tracks")
+    makers.write(root, {"cdaf.toml": f'{included}[smoke]\nbefore = [["bin/migrate"]]\n[build]\noutputs = ["bin/*"]\n'})
+    cdaf("check", root)
+
+
+def test_a_fault_names_the_flag_or_variable_that_it_came_from(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    told = cdaf("package", root, "--platform", "linux/riscv", expect=2).stderr
+    assert "error: --platform: 'linux/riscv' is not one of linux/amd64, linux/arm64\n" in told
+    assert "cdaf.toml" not in told
+    told = refusal(root, env={"CDAF_IMAGE_PLATFORMS": "linux/riscv", "CDAF_SMOKE_TIMEOUT": "soon"})
+    assert told.startswith("error: CDAF_SMOKE_TIMEOUT: expected a number, got text\n")
+    told = refusal(root, env={"CDAF_IMAGE_PLATFORMS": "linux/riscv", "CDAF_SERVICE_STATE": "here"})
+    assert told.startswith(
+        "error: CDAF_SERVICE_STATE and CDAF_IMAGE_PLATFORMS: 2 faults\n  - CDAF_SERVICE_STATE: 'here'"
+    )
+    makers.write(root, {"cdaf.toml": f'{CONFIG}[publish]\nto = ["nokind:x"]\n'})
+    told = cdaf("package", root, "--platform", "linux/riscv", expect=3).stderr
+    assert "error: --platform and cdaf.toml: 2 faults\n  - --platform: 'linux/riscv' is not" in told
+    assert "publish.to: 'nokind' is not a kind of target; there are layout, engine, registry, pypi" in told
+
+
+@pytest.mark.parametrize(
+    "login", ["https://me:hunter22@host/x", "me:hunter22@host/image", "me:p@hunter22@h:1/postgres:17"]
+)
+def test_a_login_in_an_image_s_name_is_not_told(tmp_path: Path, cache: Path, login: str) -> None:
+    root = service(tmp_path / "svc")
+    compose = f'services:\n  other:\n    image: "{login}"\n'
+    config = f'{CONFIG.replace("scratch", login)}[smoke]\nsidecars = ["{login}"]\ncompose = ["other.yaml"]\n'
+    makers.write(root, {"other.yaml": compose, "cdaf.toml": config})
+    pykit.commit(root)
+    told = refusal(root)
+    assert "hunter22" not in told
+    assert told.count("holds a login; it comes from the engine's own configuration") == 3
 
 
 def test_a_build_that_keeps_up(tmp_path: Path, cache: Path) -> None:

@@ -246,9 +246,13 @@ def test_a_stale_lock_and_a_missing_one(tmp_path: Path, index: pykit.Index) -> N
 def test_groups_and_extras_that_are_not_there(tmp_path: Path, index: pykit.Index) -> None:
     config = pykit.CONFIG.replace("port = 8000\n", 'port = 8000\nextras = ["nope"]\n')
     found = pykit.service(tmp_path / "svc", index, "", config)
-    assert "Extra `nope` is not defined" in refused(ProjectError, found, pykit.pinned()).message
-    found = pykit.service(tmp_path / "svc2", index, "", SMOKE, {"smoke/x.py": ""})
-    assert "Group `smoke` is not defined" in refused(ProjectError, found, pykit.pinned()).message
+    error = refused(ProjectError, found, pykit.pinned())
+    assert (error.message, error.output) == ("svc: service.extras: 'nope' is no extra of pyproject.toml", "")
+    more = "[dependency-groups]\nsmoker = []\n"
+    found = pykit.service(tmp_path / "svc2", index, more, SMOKE, {"smoke/x.py": ""})
+    error = refused(ProjectError, found, pykit.pinned())
+    assert "'smoke' is no dependency group of pyproject.toml, did you mean 'smoker'?" in error.message
+    assert not error.output
 
 
 def test_an_archive_that_was_changed_is_refused(tmp_path: Path, index: pykit.Index) -> None:

@@ -75,3 +75,27 @@ def test_any_text_is_read_back_or_refused(text: str) -> None:
     except ResolveError:
         return
     assert reference.parse(str(named)) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:hunter2@host/x", "https://***@host/x"),
+        ("me:hunter2@host:5000/x:1@sha256:" + "a" * 64, "***@host:5000/x:1@sha256:" + "a" * 64),
+        ("me:p@hunter2@host/x", "***@host/x"),
+        ("token@host/x", "***@host/x"),
+        ("me:hunter2@postgres:17", "***@postgres:17"),
+    ],
+)
+def test_a_login_is_not_shown(text: str, shown: str) -> None:
+    assert reference.holds_login(text)
+    assert reference.shown(text) == shown
+    with pytest.raises(ResolveError) as raised:
+        reference.parse(text)
+    assert "hunter2" not in raised.value.message
+
+
+@pytest.mark.parametrize("text", ["python", "python:3", "h:5/a/b@sha256:" + "0" * 64, "python@sha256", "a:1@sha512:00"])
+def test_a_digest_is_no_login(text: str) -> None:
+    assert not reference.holds_login(text)
+    assert reference.shown(text) == text

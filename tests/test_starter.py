@@ -170,3 +170,19 @@ def test_the_result_passes_check(tmp_path: Path) -> None:
     environment = {**os.environ, **makers.IDENTITY}
     done = subprocess.run([*command, "check", root], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_a_placeholder_is_refused_until_it_is_replaced(tmp_path: Path) -> None:
+    root = makers.repository(tmp_path / "shop", {"uv.lock": LOCK, "pyproject.toml": project()})
+    acceptance.cdaf("init", root)
+    assert 'start = ["python", "main.py"]  # a placeholder' in (root / "cdaf.toml").read_text()
+    told = acceptance.cdaf("check", root, expect=3).stderr
+    assert "service.start: 'main.py' is nothing that git tracks: say how the service starts" in told
+
+
+def test_a_package_that_starts_by_a_file_brings_that_file(tmp_path: Path) -> None:
+    package = project(**{"build-system": 'requires = ["hatchling"]'})
+    made = started(
+        tmp_path, {"pyproject.toml": package, "serve.py": "", "other.py": "", "Procfile": "web: python serve.py"}
+    )
+    assert (made["service"]["start"], made["service"]["include"]) == (["python", "serve.py"], ["serve.py"])

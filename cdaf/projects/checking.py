@@ -10,7 +10,7 @@ from cdaf import flow, languages, places, progress
 from cdaf.bundles.bundle import Bundle
 from cdaf.errors import ProjectError, faults
 from cdaf.projects import locking, pins, project
-from cdaf.projects.project import DEFAULT_CHECKS, Project
+from cdaf.projects.project import Project
 
 _FETCHED = ("archives", "blobs")  # kinds of the cache that hold what others made; all other kinds are made here
 
@@ -21,7 +21,7 @@ def check(root: Path) -> Project:
     Raises ProjectError with all faults: of `cdaf.toml` and what it names first, then of the locks.
     """
     found = project.read(root)
-    wrong = [*_without_files(found), *languages.load(found.language).check(found)]
+    wrong = [*languages.load(found.language).check(found)]
     held = pins.read(locking.path(found))
     if held is None:
         progress.note(f"{pins.NAME} is not there yet: `cdaf lock` or `cdaf package` writes it")
@@ -30,15 +30,6 @@ def check(root: Path) -> Project:
     if wrong:
         raise ProjectError(faults(found.name, wrong), "mend each of them, bring the locks up to date, and commit")
     return found
-
-
-def _without_files(found: Project) -> list[str]:
-    """The checks' own files are there by default: only their command tells that there should be some."""
-    declared = found.settings.smoke
-    named = [word for word in declared.checks if word == "smoke" or word.startswith("smoke/")]
-    if found.checks or not named or declared.files != DEFAULT_CHECKS:
-        return []
-    return [f"smoke.checks: {named[0]!r} is nothing that git tracks: write the checks, and `git add` them"]
 
 
 def repeat(sealed: Bundle, root: Path, flags: Mapping[str, object], *, release: bool) -> None:

@@ -11,7 +11,7 @@ from cdaf import languages, progress
 from cdaf.errors import ProjectError, faults
 from cdaf.projects import git, rules
 from cdaf.projects.patterns import matching
-from cdaf.settings import config
+from cdaf.settings import config, refusal
 from cdaf.settings.settings import Settings, Smoke
 from cdaf.testing import stack
 from cdaf.versions import Version
@@ -66,7 +66,10 @@ def read(
     release: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> Project:
-    """The project in `root`. Raises ProjectError with all faults of its settings and its files."""
+    """The project in `root`.
+
+    Raises ProjectError with all faults of its settings and its files, UsageError when only flags have any.
+    """
     root = root.resolve()
     loaded = config.read(root, flags, environ)
     settings = _narrowed(loaded)
@@ -89,9 +92,10 @@ def read(
     files = _by_name(_files(root, top, listed, settings.service.include, "service.include", found))
     checks = _by_name(_files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found))
     compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
+    found += rules.absent(settings, [each.name for each in files], [each.name for each in checks], listed)
     found += stack.check(settings.smoke, [file.path for file in compose])
     if found:
-        raise ProjectError(faults(loaded.file.name, found), "mend each of them; `cdaf schema` prints every key")
+        raise refusal.refuse(loaded.file.name, loaded.origins, found)
     source = Source(_time(head.time, environ), settings.service.repository, head.commit)
     version = _version(root, head, number, release=release)
     return Project(

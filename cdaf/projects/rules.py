@@ -1,20 +1,23 @@
 """What must hold between the keys of `cdaf.toml`, beyond each key's own type."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from string import Formatter
 
-from cdaf.settings.settings import Publish, Settings
+from cdaf import targets
+from cdaf.projects.patterns import matching
+from cdaf.registries import reference
+from cdaf.settings.settings import Publish, Settings, Smoke
 
 NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")  # OCI distribution-spec, pulling manifests
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-.]?[0-9A-Za-z][0-9A-Za-z.-]*)?")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 TEMPLATE_FIELDS = ("version", "commit", "major", "minor", "patch")
+_SOURCE = re.compile(r"(?!-)[^/:=][^:=]*\.(py|sh|js|mjs|rb|pl|php)")
 _FOLDER = re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)+")
 _SECRET = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)($|_)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@:]*:[^/@]+@")
 _PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@:\s]*:[^/@\s]+@")
-_LOGIN_BEFORE = re.compile(r"[^/@]*:[^/@]*@(?!sha256:)")
 _LOGIN = re.compile(r"https?://[^/]*@|[^/]*://[^/@]*:[^/@]*@", re.IGNORECASE)
 
 
@@ -27,6 +30,59 @@ def broken(settings: Settings) -> list[str]:
         *_publish("publish", settings.publish),
         *(fault for name, table in settings.environments.items() for fault in _publish(f"environments.{name}", table)),
     ]
+
+
+def absent(settings: Settings, files: Sequence[str], checks: Sequence[str], tracked: Collection[str]) -> list[str]:
+    """What commands name and the image, or that of the checks, cannot hold.
+
+    `files` enter the image, `checks` that of the checks; `tracked` is all that git tracks. All are relative to the
+    service.
+    """
+    commands = [("service.start", settings.service.start), *(("smoke.before", each) for each in settings.smoke.before)]
+    ran = dict.fromkeys((key, name) for key, command in commands if (name := _run(command)))
+    return [
+        *(f"{key}: {name!r} {_why(name, tracked)}" for key, name in ran if not _enters(name, settings, files)),
+        *(
+            f"smoke.checks: {word!r} is nothing that git tracks: write the checks, and `git add` them"
+            for word in _unwritten(settings, [*files, *checks])
+        ),
+    ]
+
+
+def _run(command: Sequence[str]) -> str | None:
+    """The file of the service's own that a command runs, as far as its words alone tell: `./serve`, `python main.py`.
+
+    A program's name without a folder is looked up on PATH, an absolute one may stand in the base, and one in a hidden
+    folder in a language's environment.
+    """
+    if not command:
+        return None
+    first = command[0].removeprefix("./")
+    if "/" in command[0] and not first.startswith(("/", ".")):
+        return first
+    after = next((word for word in command[1:] if word != "-u"), "").removeprefix("./")
+    return after if _SOURCE.fullmatch(after) else None
+
+
+def _enters(name: str, settings: Settings, files: Sequence[str]) -> bool:
+    return name in files or any(matching(pattern, [name]) for pattern in settings.build.outputs)
+
+
+def _why(name: str, tracked: Collection[str]) -> str:
+    if name in tracked:
+        return "does not enter the image: name it in service.include"
+    return "is nothing that git tracks: say how the service starts, or add the file and name it in service.include"
+
+
+def _unwritten(settings: Settings, there: Sequence[str]) -> list[str]:
+    """The checks' own files are there by default: only their command tells that there should be some."""
+    declared = settings.smoke
+    if declared.files != Smoke().files:
+        return []
+    named = [word for word in declared.checks if word == "smoke" or word.startswith("smoke/")]
+    if not any(name.startswith("smoke/") for name in there):
+        return named[:1]
+    return [word for word in named if (name := word.partition("::")[0]).endswith(".py") and name not in there]
 
 
 def _service(settings: Settings) -> Iterator[str]:
@@ -66,8 +122,8 @@ def _image(settings: Settings) -> Iterator[str]:
         "build.image": settings.build.image,
         "smoke.image": settings.smoke.image,
     }
-    for key, reference in named.items():
-        if reference and _LOGIN_BEFORE.match(reference):
+    for key, image in named.items():
+        if image and reference.holds_login(image):
             yield f"{key}: holds a login; it comes from the engine's own configuration"
     for platform in settings.image.platforms:
         if platform not in PLATFORMS:
@@ -92,6 +148,8 @@ def _smoke(settings: Settings) -> Iterator[str]:
 def _publish(key: str, table: Publish) -> Iterator[str]:
     for target in table.to:
         kind, _, where = target.partition(":")
+        for fault in targets.kind_faults(target):
+            yield f"{key}.to: {fault}"
         if "@" in where and kind in ("registry", "pypi"):
             yield f"{key}.to: a {kind} target holds a login; it is given at release, never sealed"
     for name, templates in (("tags", table.tags), ("moving", table.moving)):

@@ -52,7 +52,8 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     beside = known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs])
     group, checks = _checks(project, names)
     is_package = "build-system" in project
-    own = () if is_package else existing(_own_files(sources), names)
+    own = existing(start[1:] if start[:1] == ("python",) else (), names)
+    own = own if is_package else existing(_own_files(sources), names)
     return Findings(
         start=start,
         port=port,
@@ -97,6 +98,8 @@ def _start(
     modules = [name for name in sources if name.endswith("__main__.py")]
     if modules:
         return ("python", "-m", _module(str(Path(modules[0]).parent))), None
+    if not sources:
+        reasons["start"] = "a placeholder, as no program was found here: say how the service is started"
     return ("python", *(sources[:1] or ["main.py"])), None
 
 

@@ -17,6 +17,7 @@ _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST = 255
+_LOGIN = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)?(?:.*:.*@|.*@(?=.*/))(?!sha\d+(?::|$))", re.DOTALL)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -50,9 +51,19 @@ def parse(text: str) -> Reference:
     ]
     if found:
         raise ResolveError(
-            f"image reference {text!r}: {'; '.join(found)}", "write it as [registry/]repository[:tag][@digest]"
+            f"image reference {shown(text)!r}: {'; '.join(found)}", "write it as [registry/]repository[:tag][@digest]"
         )
     return Reference(registry, repository, tag, digest)
+
+
+def holds_login(text: str) -> bool:
+    """Whether a user's name, and perhaps a password, stands before the host; no reference has a place for one."""
+    return _LOGIN.match(text) is not None
+
+
+def shown(text: str) -> str:
+    """A text that should be a reference, fit for a message: without a login."""
+    return _LOGIN.sub(lambda found: f"{found[1] or ''}***@", text, count=1)
 
 
 def tagged(reference: Reference) -> Reference:

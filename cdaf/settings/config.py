@@ -15,9 +15,11 @@ from typing import Any
 import msgspec
 
 from cdaf.errors import ProjectError, faults
+from cdaf.settings import refusal
 from cdaf.settings.settings import Publish, Settings
 
 NAME = "cdaf.toml"
+FLAGS = {"image.platforms": "--platform"}  # what the command line calls a key
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ def parse(file: Path) -> dict[str, Any]:
 def read(root: Path, flags: Mapping[str, object] = {}, environ: Mapping[str, str] = os.environ) -> Loaded:
     """The settings of the project in `root`; `flags` are values by dotted key ("image.platforms").
 
-    Raises ProjectError with all faults.
+    Raises ProjectError with all faults, UsageError when only flags have any.
     """
     file = locate(root)
     tables = parse(file) if file.name == NAME else _own_table(file)
@@ -82,16 +84,16 @@ def _own_table(shared: Path) -> object:
 
 
 def load(tables: Mapping[str, Any], file: Path, flags: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:
-    """Settings from parsed tables. Raises ProjectError with all faults."""
+    """Settings from parsed tables. Raises ProjectError with all faults, UsageError when only flags have any."""
     found = _Found({}, {}, [])
     _from_file(found, tables, file.name)
     _from_environment(found, environ)
     for key, value in flags.items():
         table, _, name = key.partition(".")
-        _set(found, table, name, value, "flag")
-    settings = _convert(found, file.name)
+        _set(found, table, name, value, FLAGS.get(key, "flag"))
+    settings = _convert(found)
     if found.faults or settings is None:
-        raise ProjectError(faults(file.name, found.faults), "`cdaf schema` prints every key and its type")
+        raise refusal.refuse(file.name, found.origins, found.faults)
     return Loaded(settings, found.origins, file)
 
 
@@ -109,8 +111,8 @@ def overriding(file: Path, publish: Publish, environments: dict[str, Publish]) -
     base = msgspec.to_builtins(publish)
     for name in ("publish", "environments"):
         found.values.setdefault(name, {})
-    merged = _value(found, "publish", Publish, {**base, **found.values["publish"]}, file.name)
-    named = {name: _environment(found, name, value, file.name) for name, value in found.values["environments"].items()}
+    merged = _value(found, "publish", Publish, {**base, **found.values["publish"]})
+    named = {name: _environment(found, name, value) for name, value in found.values["environments"].items()}
     if found.faults:
         raise ProjectError(faults(file.name, found.faults), "`cdaf schema` prints every key and its type")
     return merged, {**environments, **named}
@@ -175,16 +177,16 @@ def _from_text(text: str, kind: Any) -> object:
     return int(text) if "int" in described and text.isdigit() else text
 
 
-def _convert(found: _Found, file: str) -> Settings | None:
+def _convert(found: _Found) -> Settings | None:
     converted: dict[str, Any] = {}
     for table, kind in _tables().items():
         if table == "environments":
             converted[table] = {
-                name: _environment(found, name, value, file) for name, value in found.values.get(table, {}).items()
+                name: _environment(found, name, value) for name, value in found.values.get(table, {}).items()
             }
             continue
         values = {
-            key: _value(found, f"{table}.{key}", _keys(table)[key], value, file)
+            key: _value(found, f"{table}.{key}", _keys(table)[key], value)
             for key, value in found.values.get(table, {}).items()
         }
         if table == "service" and "start" not in values:
@@ -194,7 +196,7 @@ def _convert(found: _Found, file: str) -> Settings | None:
     return None if found.faults else Settings(**converted)
 
 
-def _environment(found: _Found, name: str, value: object, file: str) -> Publish:
+def _environment(found: _Found, name: str, value: object) -> Publish:
     prefix = f"environments.{name}"
     if not isinstance(value, dict):
         found.faults.append(f"{prefix}: expected a table")
@@ -202,17 +204,15 @@ def _environment(found: _Found, name: str, value: object, file: str) -> Publish:
     known = {field.name: field.type for field in msgspec.structs.fields(Publish)}
     found.faults += [f"{prefix}.{key}: unknown key{_near(key, list(known))}" for key in value if key not in known]
     kept = {key: each for key, each in value.items() if key in known}
-    return Publish(**{key: _value(found, f"{prefix}.{key}", known[key], each, file) for key, each in kept.items()})
+    return Publish(**{key: _value(found, f"{prefix}.{key}", known[key], each) for key, each in kept.items()})
 
 
-def _value(found: _Found, key: str, kind: Any, value: object, file: str) -> Any:
+def _value(found: _Found, key: str, kind: Any, value: object) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        where = found.origins.get(key, file)
-        place = f" (from {where})" if where != file else ""
         text, _, inside = str(error).partition(" - at `$")
-        found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}{place}")
+        found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}")
         return value
 
 

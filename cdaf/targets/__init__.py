@@ -84,7 +84,7 @@ def parse(texts: Sequence[str], manifest: Manifest) -> tuple[Target, ...]:
     wrong: list[str] = []
     for text, declared in _listed(texts, manifest, wrong):
         kind, _, where = text.partition(":")
-        problems = _kind_faults(text) or load(kind).check(where, manifest)
+        problems = kind_faults(text) or load(kind).check(where, manifest)
         fixed, moving, odd = tagging.rendered(declared, manifest)
         wrong += [f"{_shown(text)}: {problem}" for problem in (*problems, *odd)]
         if not problems:
@@ -131,11 +131,14 @@ def _unknown(text: str, manifest: Manifest) -> str:
     return f"{text!r} is no kind:where and no environment" + (f": {near[0]!r}?" if near else "") + listed
 
 
-def _kind_faults(text: str) -> list[str]:
+def kind_faults(text: str) -> list[str]:
+    """What is wrong with what stands before a target's colon."""
     kind, colon, _ = text.partition(":")
-    if colon and kind in MODULES:
-        return []
-    return [f"{kind!r} is not a kind of target; there are {', '.join(MODULES)}"]
+    if kind in MODULES:
+        return [] if colon else [f"{kind!r} lacks its colon"]
+    near = difflib.get_close_matches(kind, MODULES, 1)
+    meant = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(MODULES)}"
+    return [f"{kind!r} is not a kind of target{meant}"]
 
 
 def _shown(text: str) -> str:

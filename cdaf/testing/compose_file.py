@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cdaf.registries import reference
+
 Document = dict[str, Any]
 
 SERVICE, CHECKS = "service", "checks"
@@ -102,6 +104,8 @@ def _service(name: str, told: Mapping[str, Any], secrets: frozenset[str], known:
         yield f"{where}: names no image"
     if "$" in str(told.get("image", "")):
         yield f"{where}.image: a variable cannot be pinned"
+    if reference.holds_login(str(told.get("image", ""))):
+        yield f"{where}.image: holds a login; it comes from the engine's own configuration"
     for key, why in _FORBIDDEN.items():
         if key in told:
             yield f"{where}.{key}: {why}"

@@ -1,5 +1,6 @@
 """What stands beside an image in its test: sidecar fragments and the service's own compose files, as one project."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -11,6 +12,7 @@ import msgspec
 from cdaf import assets
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import BundleError, ProjectError, faults
+from cdaf.registries import reference
 from cdaf.settings import settings
 from cdaf.testing import compose_file
 from cdaf.testing.compose_file import CHECKS, SERVICE, Document
@@ -65,14 +67,22 @@ class Stack(msgspec.Struct, frozen=True):
 
 def check(smoke: settings.Smoke, files: Sequence[Path]) -> list[str]:
     """All faults of what a project declares beside its service; nothing is fetched and no engine asked."""
-    found = []
-    for reference in smoke.sidecars:
-        if fragment(reference) is None:
-            found.append(
-                f"smoke.sidecars: {reference!r} is not one that cdaf knows ({', '.join(sorted(fragments()))}); "
-                "write a compose file for it and name it in smoke.compose"
-            )
+    found = [fault for name in smoke.sidecars for fault in _sidecar_faults(name)]
     return found + _faults(smoke, [(path.name, path.read_bytes()) for path in files])
+
+
+def _sidecar_faults(name: str) -> list[str]:
+    if reference.holds_login(name):
+        return ["smoke.sidecars: holds a login; it comes from the engine's own configuration"]
+    if fragment(name) is not None:
+        return []
+    known = sorted({image for each in fragments().values() for image in each.images})
+    near = difflib.get_close_matches(_last_part(name), known, 1)
+    meant = f", did you mean {near[0]!r}?" if near else f" ({', '.join(sorted(fragments()))});"
+    return [
+        f"smoke.sidecars: {name!r} is not one that cdaf knows{meant} "
+        "write a compose file for any other and name it in smoke.compose"
+    ]
 
 
 def demand(manifest: Manifest, composed: Mapping[str, bytes]) -> None:
@@ -95,7 +105,7 @@ def demand(manifest: Manifest, composed: Mapping[str, bytes]) -> None:
 
 
 def _faults(smoke: settings.Smoke, files: Sequence[tuple[str, bytes]]) -> list[str]:
-    names = [each.name for reference in smoke.sidecars if (each := fragment(reference))]
+    names = [each.name for image in smoke.sidecars if (each := fragment(image))]
     found = [f"smoke.sidecars: {name} stands there twice" for name in sorted(set(names)) if names.count(name) > 1]
     known, secrets = frozenset(names), frozenset(smoke.secrets)
     for name, data in files:
@@ -130,10 +140,14 @@ def fragments() -> dict[str, Fragment]:
     return {path.stem: _fragment(path) for path in sorted(assets.sidecars().glob("*.yaml"))}
 
 
-def fragment(reference: str) -> Fragment | None:
+def fragment(image: str) -> Fragment | None:
     """The fragment for an image: told by the last part of its name, whatever its registry, tag or digest."""
-    last = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    last = _last_part(image)
     return next((each for each in fragments().values() if last in each.images), None)
+
+
+def _last_part(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _fragment(path: Path) -> Fragment:
@@ -145,7 +159,7 @@ def _fragment(path: Path) -> Fragment:
 def assemble(manifest: Manifest, composed: Mapping[str, bytes], bound: Binding) -> Stack:
     """The project of one run: cdaf's own file, the service's in order, and one that pins and labels everything."""
     declared = manifest.smoke.declared
-    beside = [(reference, each) for reference in declared.sidecars if (each := fragment(reference))]
+    beside = [(image, each) for image in declared.sidecars if (each := fragment(image))]
     documents = [compose_file.parse(data) for data in composed.values()]
     handed: dict[str, str] = {}
     for _, each in beside:
@@ -154,7 +168,7 @@ def assemble(manifest: Manifest, composed: Mapping[str, bytes], bound: Binding) 
     services[SERVICE] = _service(manifest, bound, handed)
     if bound.checks:
         services[CHECKS] = _checks(manifest, bound, handed)
-    wanted = {each.name: reference for reference, each in beside}
+    wanted = {each.name: image for image, each in beside}
     for document in documents:
         wanted |= compose_file.images(document)
     probes = _probes([*(each.document for _, each in beside), *documents])

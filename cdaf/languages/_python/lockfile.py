@@ -178,9 +178,7 @@ def _export_failed(lock: Lockfile, done: process.Finished) -> Exception:
     told = done.stderr.decode(errors="replace").strip()
     unknown = re.search(r"(?:[Ee]xtra|[Gg]roup) `([^`]+)` is not defined", told)
     if unknown:
-        return ProjectError(
-            f"{unknown[0]} in the project", "change [service] extras and groups, or [smoke] group", told
-        )
+        return ProjectError(f"{unknown[0]} in the project", "declare it in pyproject.toml, and run `uv lock`")
     return process.failed(done, ProjectError, f"uv cannot export {lock.path}", "run `uv lock` and commit uv.lock")
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cdaf import languages, process, progress
-from cdaf.errors import ProjectError, ResolveError
+from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.languages._python import lockfile, memo
 from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
@@ -82,10 +83,15 @@ def _unknown(project: Project) -> list[str]:
     wanted += [("service.groups", "dependency group", groups, name) for name in service.groups]
     wanted += [("smoke.group", "dependency group", groups, smoke.group)] if smoke.group else []
     return [
-        f"{key}: {name!r} is no {kind} of pyproject.toml"
+        f"{key}: {name!r} is no {kind} of pyproject.toml{_near(normal(name), declared)}"
         for key, kind, declared, name in wanted
         if normal(name) not in map(normal, declared)
     ]
+
+
+def _near(name: str, declared: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(declared), 1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def choices(project: Project, pins: Pins) -> tuple[Choice, ...]:
@@ -166,6 +172,10 @@ def _key(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> 
 def _ask(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> Answer:
     from cdaf.languages._python import select, stale
 
+    if unknown := _unknown(project):
+        raise ProjectError(
+            faults(project.name, unknown), "mend each of them: pyproject.toml declares extras and groups"
+        )
     with progress.step("reading uv.lock"):
         stale.refuse(project.root, lock)
         main, smoke = _exports(project, lock)
