@@ -3,12 +3,12 @@
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cdaf import places
 from cdaf.errors import CdafError, UsageError
 
 _PREFIX = ".cdaf-part-"
@@ -58,12 +58,14 @@ def _explained(target: Path) -> Iterator[None]:
             raise CdafError(
                 message, f"free space on the disk of {target if target.is_dir() else target.parent}", transient=True
             ) from error
+        if places.in_cache(target):
+            raise UsageError(f"the cache {message}", places.HINT) from error
         raise UsageError(message, "choose another folder with --out") from error
 
 
 def _new(folder: Path) -> tuple[int, Path]:
     while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(8)}"
+        path = folder / f"{_PREFIX}{os.urandom(8).hex()}"
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:

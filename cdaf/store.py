@@ -75,6 +75,12 @@ def checked(kind: str, sha256: str) -> Path | None:
     return found
 
 
+def read(kind: str, sha256: str) -> bytes | None:
+    """The content itself, of small things, if it is there and intact."""
+    found = checked(kind, sha256)
+    return found.read_bytes() if found else None
+
+
 def remember(kind: str, key: str, data: bytes) -> None:
     """Keep a small result under the hex digest of its inputs."""
     with writing(kind) as (file, temporary):

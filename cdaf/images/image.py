@@ -80,11 +80,9 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
         system, architecture, *variant = platform.split("/")
         bare = {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}
         return Base({**bare, "rootfs": {"type": "layers", "diff_ids": []}}, (), None)
-    from cdaf.registries import registry
-
     source = reference.at(reference.parse(pin.reference), pin.digest)
-    described, listed = _manifest(registry.manifest_by_digest(source), source)
-    config = _decoded(registry.blob(source, described).read_bytes(), f"the config of {source}")
+    described, listed = _manifest(_read(source), source)
+    config = _decoded(_read(source, described), f"the config of {source}")
     try:
         diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
         layers = tuple(
@@ -94,6 +92,16 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
     except (ValueError, msgspec.ValidationError) as error:
         raise _unusable(source, error) from error
     return Base(config, tuple(_cached(each) for each in layers), pin)
+
+
+def _read(source: Reference, blob: oci.Descriptor | None = None) -> bytes:
+    """A base's manifest, or one of its small blobs; who has it is only asked when the cache does not."""
+    kept = store.read("blobs", oci.hexed(blob.digest if blob else source.digest))
+    if kept is not None:
+        return kept
+    from cdaf.registries import registry
+
+    return registry.blob(source, blob).read_bytes() if blob else registry.manifest_by_digest(source)
 
 
 def _manifest(data: bytes, source: Reference) -> tuple[oci.Descriptor, tuple[oci.Descriptor, ...]]:

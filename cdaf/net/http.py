@@ -3,8 +3,6 @@
 Messages name a URL without its userinfo, query and fragment, for those may hold secrets.
 """
 
-import email.utils
-import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -258,6 +256,8 @@ def _worthwhile(error: CdafError, attempts: int) -> int:
 
 def pause(attempt: int, retry_after: str | None = None) -> float:
     """Seconds to wait after an attempt (the first is 1): growing, or what the server asks for if that is more."""
+    import random
+
     wait: float = _FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(1, 1.2)  # noqa: S311 - spreads clients, guards nothing
     return max(wait, _seconds(retry_after)) if retry_after else wait
 
@@ -266,6 +266,8 @@ def _seconds(retry_after: str) -> float:
     """`Retry-After` in seconds: a number or a date (RFC 9110, 10.2.3)."""
     if retry_after.strip().isdecimal():
         return float(retry_after)
+    import email.utils
+
     try:
         return email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time()
     except (ValueError, TypeError):

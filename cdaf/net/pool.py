@@ -3,6 +3,7 @@
 import functools
 import os
 import socket
+import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
 
 BLOCK = 1 << 18
+_making = threading.Lock()
 _sockets: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()
 
 
@@ -26,7 +28,9 @@ def is_loopback(host: str) -> bool:
 def manager(url: str) -> "PoolManager":
     """The pool for a URL."""
     parts = urlsplit(url)
-    return _pool(parts.scheme, "" if is_loopback(parts.hostname or "") else _proxy(parts))
+    # Without the lock, threads that start together would each read all of the system's certificates.
+    with _making:
+        return _pool(parts.scheme, "" if is_loopback(parts.hostname or "") else _proxy(parts))
 
 
 def _hang_up() -> None:

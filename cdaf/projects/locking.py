@@ -5,9 +5,7 @@ from pathlib import Path
 import msgspec
 
 from cdaf import languages, progress
-from cdaf.bases import facts
 from cdaf.errors import ProjectError, faults
-from cdaf.net import transfers
 from cdaf.projects import pins
 from cdaf.projects.pins import Base, Pins, Sidecar
 from cdaf.projects.project import Project
@@ -48,6 +46,9 @@ def lacking(project: Project, found: Pins) -> list[str]:
 
 def make(project: Project, old: Pins | None, *, upgrade: bool = False) -> Pins:
     """Pins for all that the project asks for; what `old` pins stays, unless `upgrade`."""
+    from cdaf.bases import facts
+    from cdaf.net import transfers
+
     kept = Pins() if old is None or upgrade else old
     bases = {(base.reference, base.platform): base for base in kept.bases}
     sidecars = {sidecar.reference: sidecar for sidecar in kept.sidecars}

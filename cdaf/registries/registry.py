@@ -105,8 +105,7 @@ def _own_platform(reference: Reference, data: bytes) -> str:
 def _kept(reference: Reference) -> bytes | None:
     if not reference.digest:
         return None
-    path = store.checked(KIND, oci.hexed(reference.digest))
-    return path.read_bytes() if path else None
+    return store.read(KIND, oci.hexed(reference.digest))
 
 
 def _described(reference: Reference, data: bytes, header: str) -> Descriptor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from cdaf import languages, progress
@@ -19,6 +20,8 @@ from cdaf.net import fetch, transfers
 from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Build, Pins
 from cdaf.projects.project import Project
+
+_BUILDERS = 2
 
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:
@@ -41,13 +44,23 @@ def obtain(project: Project, pins: Pins, choices: Sequence[Choice], goals: Seque
     wheels = {choice.url: choice for choice in choices if choice.kind == "wheel"}
     wants = [resolve.want(choice) for choice in choices if choice.url and choice.kind != "git"]
 
-    def read(got: fetch.Got) -> None:
+    arrivals: dict[str, Future[fetch.Got]] = {choice.url: Future() for choice in building if choice.url}
+
+    def arrived(got: fetch.Got) -> None:
         if got.want.url in wheels:
             _read(wheels[got.want.url], goals, got.path, got.sha256)
+        if got.want.url in arrivals:
+            arrivals[got.want.url].set_result(got)
 
-    got = fetch.fetch(wants, headers, read)
-    archives = [_fetched(choice, got[choice.url]) for choice in wheels.values()]
-    archives += _built(project, pins, building, got, headers, goals)
+    with transfers.workers(_BUILDERS) as pool:
+        building_now = _build(pool, project, pins, building, arrivals, headers, goals)
+        try:
+            got = fetch.fetch(wants, headers, arrived)
+        finally:
+            for each in arrivals.values():
+                each.cancel()  # of what has not come; nobody may wait for it any longer
+        archives = [_fetched(choice, got[choice.url]) for choice in wheels.values()]
+        archives += [archive for each in building_now for archive in each.result()]
     _one_name_each(archives)
     return sorted(archives, key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
 
@@ -65,23 +78,25 @@ def _fetched(choice: Choice, got: fetch.Got) -> languages.Archive:
     return languages.Archive(got.path, _with(dependency, url=url, hash=f"{algorithm}:{value}"))
 
 
-def _built(
+def _build(
+    pool: Executor,
     project: Project,
     pins: Pins,
     building: Sequence[Choice],
-    got: Mapping[str, fetch.Got],
+    arrivals: Mapping[str, Future[fetch.Got]],
     headers: fetch.Headers,
     goals: Sequence[Target],
-) -> list[languages.Archive]:
-    """Build, two at a time, what was not built before from the same inputs."""
+) -> list[Future[list[languages.Archive]]]:
+    """Begin to build what was not built before from the same inputs, each as soon as its source is here."""
     builds = {each.key: each for each in pins.builds}
 
     def one(choice: Choice) -> list[languages.Archive]:
-        made = _wheels(project, choice, builds[choice.key], got.get(choice.url), headers, goals, pins)
+        came = arrivals[choice.url].result() if choice.kind == "sdist" else None
+        made = _wheels(project, choice, builds[choice.key], came, headers, goals, pins)
         return [_archive(project, choice, each, platforms, goals) for each, platforms in made.items()]
 
-    with transfers.workers(2) as pool:
-        return [archive for archives in pool.map(one, building) for archive in archives]
+    # Folders first: a builder that waits for a download would keep them waiting too.
+    return [pool.submit(one, choice) for choice in sorted(building, key=lambda each: each.kind == "sdist")]
 
 
 def _wheels(

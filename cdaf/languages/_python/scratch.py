@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -34,7 +33,7 @@ def folder() -> Iterator[Path]:
 
 def _locked(root: Path) -> tuple[int, Path]:
     while True:
-        lock = root / f"{secrets.token_hex(8)}.lock"
+        lock = root / f"{os.urandom(8).hex()}.lock"
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
         # Between the two calls another process may have taken it for a leftover.
