@@ -12,7 +12,7 @@ import pytest
 
 from cdaf.bundles.bundle import Bundle
 from tests import stands
-from tests.acceptance import cdaf
+from tests.acceptance import ask, cdaf
 
 pytestmark = pytest.mark.docker
 CHECK = "import os, urllib.request; urllib.request.urlopen(os.environ['CDAF_SMOKE_URL'] + '/count')"
@@ -46,6 +46,23 @@ def test_publish_needs_a_passed_smoke_test(tiny: Bundle, tmp_path: Path) -> None
     assert report.is_file()
     reference = cdaf("publish", tiny.path, "--to", f"layout:{layout}").stdout.strip()
     assert reference == f"{layout}@{cdaf('image', tiny.path).stdout.strip()}"
+
+
+def test_what_stands_where_is_told_beside_the_results(tiny: Bundle, tmp_path: Path) -> None:
+    done = cdaf("release", tiny.path, "--to", f"layout:{tmp_path / 'layout'}", "--to", "engine:tiny-told")
+    layout, image = done.stdout.splitlines()
+    digest = layout.partition("@")[2]
+    try:
+        assert f"layout:{tmp_path / 'layout'}: {layout} (created)\n" in done.stderr
+        assert f"engine:tiny-told: {image} (created)" in done.stderr
+        assert digest == image or f"{image} (created), its own name for {digest}\n" in done.stderr
+    finally:
+        subprocess.run(["docker", "rmi", *names_of("tiny-told")], check=True, capture_output=True)
+
+
+def names_of(repository: str) -> list[str]:
+    """An image's names in the engine."""
+    return ask(["docker", "images", repository, "--format", "{{.Repository}}:{{.Tag}}"]).split()
 
 
 def test_a_dry_run_sends_nothing(tiny: Bundle, tmp_path: Path) -> None:

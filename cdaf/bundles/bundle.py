@@ -28,6 +28,7 @@ from cdaf.images.plan import Plans
 
 _HINT = "package the service again"
 _CHUNK = 1 << 18
+_NAMED = 5  # bundles of a folder that a hint names
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -96,10 +97,17 @@ def open(path: Path) -> Bundle:
         try:
             facts = os.fstat(file)
             if not stat.S_ISREG(facts.st_mode):
-                raise BundleError(f"{path}: not a regular file", "name a .cdaf file")
+                raise BundleError(f"{path}: not a regular file", hint_of(path))
             return _verified(path, file, facts.st_size)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}", "check the disk that it lies on") from error
+
+
+def hint_of(folder: Path) -> str:
+    """What to name instead of a folder: a bundle in it, or in the `dist` of a project."""
+    found = sorted(folder.glob("*.cdaf")) or sorted(folder.glob("dist/*.cdaf"))
+    more = f" or one of {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"name a bundle: {', '.join(map(str, found[:_NAMED]))}{more}" if found else "name a .cdaf file"
 
 
 def data(bundle: Bundle, name: str) -> bytes:

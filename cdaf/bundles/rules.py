@@ -79,7 +79,8 @@ def form_faults(manifest: Manifest, plans: Plans) -> list[str]:
     """Names and digests that are not of their form: a cache, a record or an engine would take them for a path."""
     pins = [each.base for each in plans.images] + [each.base for each in plans.smoke if each.base is not None]
     digests = {pin.digest for pin in pins if pin.digest}
-    digests |= {each.digest for each in manifest.bases} | {each.digest for each in manifest.images}
+    digests |= {each.digest for each in manifest.bases if each.digest or each.reference != "scratch"}
+    digests |= {each.digest for each in manifest.images}
     digests |= {each.digest for each in manifest.smoke.sidecars}
     platforms = [each.platform for each in plans.images]
     named = {*platforms, *(each.platform for each in plans.smoke)}

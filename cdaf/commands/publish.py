@@ -47,6 +47,10 @@ def command(file: Path, to: tuple[str, ...], config: Path | None, record: Path |
 
 def tell(done: "Sequence[Publication]") -> None:
     """Print where an image stands now, and say what can be done with it there."""
+    for each in done:
+        # The engine calls an image by an id of its own; all others by the digest that was tested.
+        known = "" if each.digest.partition(":")[2] in each.reference else f", its own name for {each.digest}"
+        progress.note(f"{each.target}: {each.reference} ({each.state}){known}")
     for hint in dict.fromkeys(each.hint for each in done if each.hint):
         progress.note(hint)
     fields = ("target", "reference", "digest", "tags", "state")

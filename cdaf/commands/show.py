@@ -14,20 +14,25 @@ from cdaf.terminal import console, options
 @options.json
 def command(file: Path, files: bool, origins: bool) -> None:
     """Show what is in the bundle FILE; for a project's folder PATH, its settings and where each comes from."""
+    from cdaf.bundles import bundle, show
     from cdaf.errors import UsageError
 
     if file.is_dir() and files:
-        raise UsageError(f"{file} is a folder: --files lists what is in a bundle", "name a .cdaf file")
+        raise UsageError(f"{file} is a folder: --files lists what is in a bundle", bundle.hint_of(file))
     if file.is_file() and origins:
         raise UsageError(f"{file} is a file: --origins looks at a project", "name the folder of a service")
+    if file.is_dir() and not origins and any(file.glob("*.cdaf")) and not _is_project(file):
+        raise UsageError(f"{file} is a folder of bundles", bundle.hint_of(file))
     if origins or file.is_dir():
         return _origins(file)
-    from cdaf.bundles import bundle, show
-
     opened = bundle.open(file)
     if files:
         return console.answer_tables({"files": show.paths(opened)}, show.path_tables(opened))
     return console.answer_tables(show.whole(opened), show.tables(opened))
+
+
+def _is_project(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("cdaf.toml", "pyproject.toml"))
 
 
 def _origins(root: Path) -> None:

@@ -105,9 +105,16 @@ def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
 
 
 def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, Content]) -> bundle.Bundle:
-    """Seal the bundle. Raises ProjectError when a file changed since the image was foretold from it."""
+    """Seal the bundle; git is told to pass over a folder that is made for it.
+
+    Raises ProjectError when a file changed since the image was foretold from it.
+    """
     sources = {name: content.source(each) for name, each in sealed.items()}
-    return bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
+    is_new = not into.exists()
+    made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
+    if is_new:
+        (into / ".gitignore").write_text("*\n")
+    return made
 
 
 def rfc3339(seconds: int) -> str:
