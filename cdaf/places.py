@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+HINT = "set CDAF_CACHE to a folder that you may write to"
+
 
 def cache() -> Path:
     """The cache's folder: `CDAF_CACHE`, else the platform's own place for caches."""
@@ -12,3 +14,8 @@ def cache() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("cdaf", appauthor=False))
+
+
+def in_cache(path: str | Path) -> bool:
+    """Whether a path is the cache's or lies in it."""
+    return Path(path).is_relative_to(cache())

@@ -145,7 +145,7 @@ def test_a_build_that_keeps_up(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     done = cdaf("package", root, "--check")
     assert "packaged twice: sha256:" in done.stderr
-    assert Path(done.stdout.strip()).is_file()
+    cdaf("verify", done.stdout.strip())
 
 
 def test_a_build_that_gives_other_bytes_each_time(tmp_path: Path, cache: Path) -> None:
@@ -153,3 +153,45 @@ def test_a_build_that_gives_other_bytes_each_time(tmp_path: Path, cache: Path) -
     told = cdaf("package", root, "--check", expect=3).stderr
     assert "cannot be reproduced" in told
     assert "deps/svc-1.4.0-py3-none-any.whl differs from one packaging to the next" in told
+
+
+def test_the_folder_that_a_bundle_goes_to_is_git_s_to_pass_over_when_it_is_made_for_it(
+    tmp_path: Path, cache: Path
+) -> None:
+    root = service(tmp_path / "svc")
+    cdaf("package", root)
+    assert makers.git(root, "status", "--porcelain", "--ignored=no") == ""
+    assert sorted(path.name for path in (root / "dist").iterdir())[0] == ".gitignore"
+    (root / "own").mkdir()
+    cdaf("package", root, "--out", root / "own")
+    assert [path.suffix for path in (root / "own").iterdir()] == [".cdaf"]
+    assert makers.git(root, "status", "--porcelain") == "?? own/"
+
+
+def test_a_folder_of_bundles_is_answered_with_their_names(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    made = Path(cdaf("package", root).stdout.strip())
+    for words, code in (
+        (["show"], 2),
+        (["show", "--files"], 2),
+        (["verify"], 5),
+        (["release"], 5),
+        (["diff", made], 5),
+    ):
+        told = cdaf(*words, made.parent, expect=code).stderr
+        assert told.endswith(f"hint: name a bundle: {made}\n"), told
+    assert cdaf("verify", root, expect=5).stderr.endswith(f"hint: name a bundle: {made}\n")
+    assert "no cdaf.toml" in cdaf("show", made.parent, "--origins", expect=3).stderr
+    assert cdaf("verify", tmp_path, expect=5).stderr.endswith("hint: name a .cdaf file\n")
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_cache_that_is_a_file(tmp_path: Path, cache: Path, below: str) -> None:
+    root = service(tmp_path / "svc")
+    made = cdaf("package", root).stdout.strip()
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" / below
+    for words in (["package", root], ["image", made]):
+        told = cdaf(*words, expect=2, env={"CDAF_CACHE": str(place)}).stderr
+        assert f"error: the cache {place}" in told
+        assert told.endswith("hint: set CDAF_CACHE to a folder that you may write to\n")

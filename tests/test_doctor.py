@@ -69,7 +69,7 @@ def test_a_cache_that_cannot_be(nothing: dict[str, str], tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     code, found, _ = run({**nothing, "CDAF_CACHE": str(tmp_path / "file" / "cache")})
     assert found["cache"]["state"] == "problem"
-    assert code == 1
+    assert code == 2
 
 
 @pytest.mark.docker

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from cdaf import places, process
-from cdaf.errors import CdafError, EngineError, ProjectError, ResolveError
+from cdaf.errors import CdafError, EngineError, ProjectError, ResolveError, UsageError
 from cdaf.registries import credentials
 from cdaf.terminal import console
 
@@ -48,10 +48,10 @@ def _cache() -> Iterator[Finding]:
         place.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(place).free
     except OSError as error:
-        yield Finding("cache", "problem", f"{place}: {error.strerror}", "name another folder in CDAF_CACHE", 1)
+        yield Finding("cache", "problem", f"{place}: {error.strerror}", places.HINT, UsageError.exit_code)
         return
     if not os.access(place, os.W_OK):
-        yield Finding("cache", "problem", f"{place}: cannot be written to", "name another folder in CDAF_CACHE", 1)
+        yield Finding("cache", "problem", f"{place}: cannot be written to", places.HINT, UsageError.exit_code)
     elif free < ROOM:
         yield Finding("cache", "problem", f"{place}: {console.size(free)} free", "free some space", 0)
     else:

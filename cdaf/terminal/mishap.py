@@ -5,7 +5,7 @@ import hashlib
 import traceback
 
 from cdaf import places
-from cdaf.errors import CdafError
+from cdaf.errors import CdafError, UsageError
 from cdaf.terminal import redact
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,6 +37,8 @@ def _system(error: OSError) -> CdafError:
     reason = (error.strerror or str(error)).lower()
     named = error.filename2 or error.filename
     name = named.decode(errors="replace") if isinstance(named, bytes) else named
+    if name is not None and error.errno in (*_DENIED, errno.ENOTDIR, errno.EEXIST) and places.in_cache(name):
+        return UsageError(f"the cache {places.cache()} cannot be used: {reason}", places.HINT)
     message = f"{name}: {reason}" if name is not None else reason
     return CdafError(message, _HINTS.get(error.errno or 0, ""), transient=error.errno in (*_FULL, *_SCARCE))
 
