@@ -353,7 +353,7 @@ def test_a_wire_that_breaks_is_the_engine_gone(monkeypatch: pytest.MonkeyPatch, 
 def test_platforms_and_their_variants() -> None:
     known = engine.EngineFacts(
         version="26", api="1.45", compose="2", buildx="0", client="docker", endpoint="unix:///x", host="127.0.0.1",
-        native="linux/arm64", emulated=("linux/amd64",), mirrors=(), store="overlay2", ahead=0.0,
+        native="linux/arm64", emulated=("linux/amd64",), mirrors=(), store="overlay2", logging="local", ahead=0.0,
     )  # fmt: skip
     assert known.runs("linux/arm64/v8") == "native"
     assert known.runs("linux/amd64") == "emulated"

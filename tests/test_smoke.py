@@ -279,6 +279,12 @@ def test_of_an_endless_log_the_end_is_kept() -> None:
     assert stand._last([Said(0.0, "y" * (stand._LARGEST_LOG + 1))])
 
 
+def test_logs_are_saved_as_text(tmp_path: Path) -> None:
+    tried(stands.made(tmp_path, checks="print('\\x1b[31mred\\x1b[0m\\r')"))
+    log = next((tmp_path / "tiny-1.2.3.smoke" / "logs").rglob("*checks-1.log")).read_text()
+    assert [line.partition("Z ")[2] for line in log.splitlines()] == ["red"]
+
+
 def test_service_dies_while_the_checks_run(tmp_path: Path) -> None:
     check = """
         import os, time, urllib.request
@@ -351,6 +357,13 @@ def test_keep_leaves_the_stack_and_says_how_to_remove_it(tmp_path: Path, heard: 
     tried(stands.made(tmp_path), keep=True)
     try:
         assert {each.kind for each in mine()} == {"container", "network"}
+        logs = [
+            client.api().inspect_container(each.id)["HostConfig"]["LogConfig"]
+            for each in mine()
+            if each.kind == "container"
+        ]
+        assert logs
+        assert all(each["Type"] != "json-file" or each["Config"]["max-size"] == "16m" for each in logs)
         (url,) = [text.rpartition(" ")[2] for text in heard if text.startswith("the service answers at ")]
         with urllib.request.urlopen(f"{url}/healthz") as page:
             assert page.status == 200

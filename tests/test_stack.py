@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cdaf.bundles.manifest import Manifest, Service, Sidecar, Smoke, Source, Tools
 from cdaf.errors import BundleError, ProjectError
 from cdaf.settings import settings
-from cdaf.testing import compose_file, stack
+from cdaf.testing import compose_file, order, stack
 from cdaf.testing.stack import Binding
 
 
@@ -36,7 +36,9 @@ def sealed(smoke: settings.Smoke, *references: str, port: int | None = 8000) -> 
     )
 
 
-def assembled(smoke: settings.Smoke, composed: Mapping[str, str] = {}, port: int | None = 8000) -> stack.Stack:
+def assembled(
+    smoke: settings.Smoke, composed: Mapping[str, str] = {}, port: int | None = 8000, logging: str = ""
+) -> stack.Stack:
     references = [*smoke.sidecars, *(["python:3.13-slim"] if composed else [])]
     manifest = sealed(smoke, *references, port=port)
     bound = Binding(
@@ -46,6 +48,7 @@ def assembled(smoke: settings.Smoke, composed: Mapping[str, str] = {}, port: int
         checks="sha256:2" if smoke.checks else "",
         images={each: f"id of {each}" for each in references},
         publish="127.0.0.1",
+        logging=logging,
     )
     return stack.assemble(manifest, {name: text.encode() for name, text in composed.items()}, bound)
 
@@ -284,4 +287,12 @@ def test_order_of_starting() -> None:
     config: dict[str, object] = {
         "services": {name: {"depends_on": {each: {} for each in on}} for name, on in waits.items()}
     }
-    assert stack.levels(config) == ([["a"], ["b"]], [["front"], ["tail"]])
+    assert order.levels(config) == ([["a"], ["b"]], [["front"], ["tail"]])
+
+
+def test_a_log_without_bounds_gets_some() -> None:
+    smoke = settings.Smoke(sidecars=("postgres:17",), checks=("x",))
+    other = {"own.yaml": "services: {other: {image: 'python:3.13-slim'}}"}
+    kept = [each.get("logging") for each in merged(assembled(smoke, other, logging="json-file")).values()]
+    assert kept == [{"driver": "json-file", "options": {"max-size": "16m", "max-file": "2"}}] * 4
+    assert not any("logging" in each for each in merged(assembled(smoke, other, logging="local")).values())

@@ -21,7 +21,8 @@ class EngineFacts(msgspec.Struct, frozen=True):
     """The engine, its client and the platforms that run; `buildx` is empty when the plugin is missing.
 
     `native` is the engine's own platform, `emulated` those that binfmt makes run. `host` reaches published ports.
-    `ahead` is by how many seconds the engine's clock is ahead of this machine's.
+    `logging` is the driver that keeps containers' logs unless they say otherwise. `ahead` is by how many seconds the
+    engine's clock is ahead of this machine's.
     """
 
     version: str
@@ -35,6 +36,7 @@ class EngineFacts(msgspec.Struct, frozen=True):
     emulated: tuple[str, ...]
     mirrors: tuple[str, ...]
     store: str
+    logging: str
     ahead: float
 
     def runs(self, wanted: str) -> Literal["native", "emulated", ""]:
@@ -77,6 +79,7 @@ def facts() -> EngineFacts:
         emulated=_emulated(buildable, native),
         mirrors=tuple((info.get("RegistryConfig") or {}).get("Mirrors") or ()),
         store=str(info.get("Driver", "")),
+        logging=str(info.get("LoggingDriver", "")),
         ahead=ahead,
     )
 

@@ -1,12 +1,12 @@
 """The timeline of a report: a lane for each container, as boxes whose place and width are shares of the time."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from html import escape as _escaped
 
 import msgspec
 
+from cdaf.testing import readable
 from cdaf.testing.outcome import Check, Lane, Moment, PlatformResult
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -15,13 +15,9 @@ _LABEL_FROM = 5.0  # per cent of the width that a step needs to bear its name
 _UP = {"sidecar", "service"}
 
 
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
 def escape(text: str) -> str:
     """A text for the page: without what drives a terminal, and no markup of its own."""
-    plain = _COLOURS.sub("", text)
-    return _escaped("".join(each if each in "\t\n" or each.isprintable() else "·" for each in plain))
+    return _escaped("".join(each if each in "\t\n" or each.isprintable() else "·" for each in readable.plain(text)))
 
 
 class Scale(msgspec.Struct, frozen=True):

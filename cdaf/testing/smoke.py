@@ -17,7 +17,7 @@ from cdaf.images.oci import Image
 from cdaf.reports import report
 from cdaf.testing import checks as smoke_checks
 from cdaf.testing import journal as smoke_journal
-from cdaf.testing import masking, watch
+from cdaf.testing import masking, readable, watch
 from cdaf.testing.compose_file import SERVICE
 from cdaf.testing.journal import Journal
 from cdaf.testing.outcome import PlatformResult, PlatformState, SmokeReport
@@ -231,4 +231,4 @@ def _serve(stand: Stand, announce: Callable[[str], None]) -> None:
 def _follow(stand: Stand, container: str) -> None:
     with suppress(CdafError):
         for line in engine.log(container, follow=True):
-            progress.note(stand.mask(line.text))
+            progress.note(stand.mask(readable.plain(line.text)))

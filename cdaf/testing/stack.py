@@ -21,6 +21,10 @@ URL, RUN, ROUND, JUNIT = "CDAF_SMOKE_URL", "CDAF_SMOKE_ID", "CDAF_SMOKE_ROUND", 
 JUNIT_FILE = "/tmp/cdaf-junit.xml"  # noqa: S108 - inside the checks' own container
 _EXTENSION = "x-cdaf"
 _HEALTH = {"port": int, "path": str}
+# A service that floods its log must not fill the engine's disk; of the drivers that the engine reads back by itself
+# this one alone has no bound. Twice as much is kept as a report shows.
+_UNBOUND = "json-file"
+_BOUNDS = {"driver": _UNBOUND, "options": {"max-size": "16m", "max-file": "2"}}
 
 
 class Probe(NamedTuple):
@@ -43,7 +47,8 @@ class Binding(msgspec.Struct, frozen=True):
     """What is only known at the run: labels, images by id, and where ports are published.
 
     `images` maps references as declared to ids in the engine; `platform` is set when it is not the engine's own,
-    `checked` when the service's image has a health check of its own, `lasting` when it stays up for people.
+    `checked` when the service's image has a health check of its own, `lasting` when it stays up for people; `logging`
+    is the engine's driver for logs.
     """
 
     run: str
@@ -55,6 +60,7 @@ class Binding(msgspec.Struct, frozen=True):
     platform: str = ""
     checked: bool = False
     lasting: bool = False
+    logging: str = ""
 
 
 class Stack(msgspec.Struct, frozen=True):
@@ -228,11 +234,12 @@ def _override(
     """Labels on all there is, images by id, and nothing pulled."""
     names = {name for document in documents for name in compose_file.services(document)} - {SERVICE, CHECKS}
     fixed = {SERVICE: bound.service, **({CHECKS: bound.checks} if bound.checks else {})}
-    services: dict[str, Any] = {
-        name: {"labels": bound.labels, "pull_policy": "never", "image": image} for name, image in fixed.items()
-    }
+    common = {"labels": bound.labels, "pull_policy": "never"}
+    if bound.logging == _UNBOUND:
+        common["logging"] = _BOUNDS
+    services: dict[str, Any] = {name: {**common, "image": image} for name, image in fixed.items()}
     for name in sorted(names):
-        services[name] = {"labels": bound.labels, "pull_policy": "never"}
+        services[name] = dict(common)
         if name in wanted:
             services[name]["image"] = bound.images[wanted[name]]
         if name in probes:
@@ -284,32 +291,3 @@ def _probe_faults(document: Document) -> Iterator[str]:
 
 def _json(document: Document) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
-
-
-def levels(config: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
-    """The order in which sidecars start: sets whose members wait for nobody in the same set or a later one.
-
-    The first list comes before the service, the second, what depends on it, after. `config` is compose's own reading.
-    """
-    waits = {
-        name: set(each.get("depends_on") or {}) for name, each in config["services"].items() if name not in (CHECKS,)
-    }
-    placed: list[set[str]] = []
-    done: set[str] = set()
-    while len(done) < len(waits):
-        ready = {name for name, on in waits.items() if name not in done and not (on & waits.keys()) - done - {name}}
-        ready = ready or waits.keys() - done
-        placed.append(ready)
-        done |= ready
-    after = _after(waits)
-    before_service = [sorted(each - after - {SERVICE}) for each in placed]
-    behind_service = [sorted(each & after) for each in placed]
-    return [each for each in before_service if each], [each for each in behind_service if each]
-
-
-def _after(waits: Mapping[str, set[str]]) -> set[str]:
-    """Services that depend on the tested one, directly or through others."""
-    after: set[str] = set()
-    while more := {name for name, on in waits.items() if on & (after | {SERVICE})} - after - {SERVICE}:
-        after |= more
-    return after

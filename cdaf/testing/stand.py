@@ -17,7 +17,7 @@ from cdaf.engine import EngineFacts, Event, State
 from cdaf.errors import CdafError, EngineError
 from cdaf.settings import settings
 from cdaf.testing import journal as smoke_journal
-from cdaf.testing import masking, stack
+from cdaf.testing import masking, order, readable, stack
 from cdaf.testing.compose_file import SERVICE
 from cdaf.testing.journal import Journal
 from cdaf.testing.masking import Mask
@@ -85,12 +85,13 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         platform=plan.platform if facts.runs(plan.platform) == "emulated" else "",
         checked=any(each.config.health for each in plan.bundle.plans.images if each.platform == plan.platform),
         lasting=plan.lasting,
+        logging=facts.logging,
     )
     assembled = stack.assemble(manifest, composed, bound)
     pause = _HURRY
     try:
         with engine.project(name, assembled.files) as project, engine.events(run) as events:
-            levels = stack.levels(engine.config(project))
+            levels = order.levels(engine.config(project))
             mask = masking.mask(plan.secrets.values())
             yield Stand(manifest, run, facts.host, project, assembled, levels, mask, journal, events, {})
     except (KeyboardInterrupt, EngineError):
@@ -148,7 +149,7 @@ def tail(stand: Stand, state: State | None) -> str:
         lines = list(engine.log(state.id, tail=TAIL))
     except CdafError as error:
         return f"(its log cannot be read: {error.message})"
-    said = stand.mask("\n".join(line.text for line in lines))
+    said = stand.mask("\n".join(readable.plain(line.text) for line in lines))
     return "\n".join(line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…" for line in said.split("\n"))
 
 
@@ -156,7 +157,7 @@ def gather(stand: Stand) -> None:
     """Take every container's log into the journal, without secrets."""
     for state in engine.states(stand.run):
         said = (
-            Said(smoke_journal.of_engine(stand.journal, line.at), line.text)
+            Said(smoke_journal.of_engine(stand.journal, line.at), readable.plain(line.text))
             for line in engine.log(state.id, tail=_LONGEST_LOG)
         )
         stand.journal.logs[state.name] = _masked(_last(said), stand.mask)
