@@ -8,10 +8,10 @@ from typing import Protocol
 class Sink(Protocol):
     """Where progress goes."""
 
-    def step(self, name: str) -> AbstractContextManager[None]:
+    def step(self, name: str, /) -> AbstractContextManager[None]:
         """Frame one stage of the flow, timed."""
 
-    def transfer(self, label: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+    def transfer(self, label: str, total: int | None, /) -> AbstractContextManager[Callable[[int], None]]:
         """Frame a transfer of `total` bytes; the callable takes the bytes moved since its last call."""
 
     def note(self, text: str) -> None:
@@ -25,12 +25,12 @@ class Silent:
     """A sink that swallows everything, for library use and tests."""
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:  # noqa: ARG002 - the protocol's signature
+    def step(self, _: str, /) -> Iterator[None]:
         """Frame nothing."""
         yield
 
     @contextmanager
-    def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def transfer(self, _: str, __: int | None, /) -> Iterator[Callable[[int], None]]:
         """Count nothing."""
         yield lambda _: None
 

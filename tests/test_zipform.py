@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cdaf.bundles import zipform, zipread
@@ -92,6 +92,7 @@ def test_the_launcher_makes_the_same_headers(name: str, size: int, crc: int, off
 @settings(deadline=None)
 @given(st.integers(0, 2**20), NUMBERS, NUMBERS)
 def test_the_launcher_makes_the_same_end(count: int, size: int, offset: int) -> None:
+    assume(offset + size < 2**64)  # no file reaches further
     assert zipform.end_records(count, size, offset) == bundlekit.launcher().end_records(count, size, offset)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +25,9 @@ from cdaf.errors import BundleError, ProjectError, UsageError, faults
 from cdaf.images import plan
 from cdaf.images.content import stamp as stamp_of
 from cdaf.images.plan import Plans
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _HINT = "package the service again"
 _CHUNK = 1 << 18
@@ -110,6 +113,11 @@ def hint_of(folder: Path) -> str:
     return f"name a bundle: {', '.join(map(str, found[:_NAMED]))}{more}" if found else "name a .cdaf file"
 
 
+def listing_name(platform: str) -> str:
+    """The member that lists what the layers of a platform's image hold."""
+    return f"listings/{platform.replace('/', '-')}.jsonl"
+
+
 def data(bundle: Bundle, name: str) -> bytes:
     """A member's bytes. Raises BundleError when there is no such member or the file changed since it was verified."""
     with stream(bundle, name) as file:
@@ -149,9 +157,10 @@ class _Slice(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: "bytearray | memoryview") -> int:  # type: ignore[override]
-        wanted = min(len(buffer), max(0, self._member.size - self._at))
-        got = os.preadv(self._file, [memoryview(buffer)[:wanted]], self._member.offset + self._at) if wanted else 0
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = min(len(view), max(0, self._member.size - self._at))
+        got = os.preadv(self._file, [view[:wanted]], self._member.offset + self._at) if wanted else 0
         if wanted and not got:
             raise _changed(self._path)
         self._at += got

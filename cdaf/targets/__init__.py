@@ -60,7 +60,7 @@ class Publication(msgspec.Struct, frozen=True):
 class Module(Protocol):
     """What a target's module provides."""
 
-    def check(self, where: str, manifest: Manifest) -> list[str]:
+    def check(self, where: str, manifest: Manifest, /) -> list[str]:
         """All faults of what follows the colon, nothing asked of the target."""
         ...
 

@@ -48,10 +48,10 @@ def faults(where: str) -> list[str]:
         return [] if where in known else [missing]
     try:
         parts = urlsplit(where)
-        parts.port  # noqa: B018 - a property that raises
+        port = parts.port
     except ValueError:
         return ["it is not a URL of http or https"]
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         return ["it is not a URL of http or https"]
     return ["a login does not belong on the command line; set UV_PUBLISH_…"] if "@" in parts.netloc else []
 

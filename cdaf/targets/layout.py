@@ -10,7 +10,7 @@ from cdaf.registries import registry
 from cdaf.targets import Publication, Release, Target
 
 
-def check(where: str, manifest: Manifest) -> list[str]:  # noqa: ARG001 - the protocol's signature
+def check(where: str, _: Manifest) -> list[str]:
     """Any folder will do; what is in it is seen when it is written to."""
     return ["the folder's name has a character that no folder can have"] if "\0" in where else []
 

@@ -15,7 +15,7 @@ from cdaf.registries.wire import Repository
 from cdaf.targets import Publication, Release, Target
 
 
-def check(where: str, manifest: Manifest) -> list[str]:  # noqa: ARG001 - the protocol's signature
+def check(where: str, _: Manifest) -> list[str]:
     """A repository alone: tags are declared, a digest is found out, and logins come from where they are kept."""
     if "@" in where:
         return ["a target names a repository, neither a digest nor a login; log in with `docker login HOST`"]

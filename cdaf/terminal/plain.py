@@ -95,7 +95,7 @@ class Plain:
             self._nesting.end(step)
 
     @contextmanager
-    def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
+    def transfer(self, label: str, _: int | None, /) -> Iterator[Callable[[int], None]]:
         """Count what moves towards the step's line; a large transfer has its own."""
         began, moved = time.monotonic(), 0
 

@@ -32,11 +32,11 @@ _PACE = 1.0  # seconds between two looks at a service that is up
 def test(
     bundle: Bundle,
     images: Sequence[Image],
-    reports: Path | None = None,  # noqa: PT028 - this is the product's verb, not a test of ours
+    reports: Path | None = None,
     *,
-    keep: bool = False,  # noqa: PT028
-    checks: ChecksOf | None = None,  # noqa: PT028
-    enter: Callable[[SmokeReport], None] = lambda _: None,  # noqa: PT028
+    keep: bool = False,
+    checks: ChecksOf | None = None,
+    enter: Callable[[SmokeReport], None] = lambda _: None,
 ) -> SmokeReport:
     """Test the image of every platform that runs here; by default the report lies beside the bundle.
 

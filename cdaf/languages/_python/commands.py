@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import platform
@@ -131,7 +132,7 @@ def _kept(data: bytes, into: Path) -> tuple[Output, ...]:
     found, below = [], into / Path(native.OUT).name
     for path in sorted(each for each in below.rglob("*") if each.is_file()):
         with path.open("rb") as file:
-            sha256, _ = store.put(KIND, iter(lambda opened=file: opened.read(1 << 20), b""))  # type: ignore[misc]
+            sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
         found.append(Output(path.relative_to(below).as_posix(), sha256, bool(path.stat().st_mode & 0o100)))
     return tuple(found)
 

@@ -19,11 +19,18 @@ if __name__ == "__main__":
 """
 
 
+class _Exact(configparser.ConfigParser):
+    """A reader that leaves names as they are written."""
+
+    def optionxform(self, optionstr: str) -> str:
+        """The name itself."""
+        return optionstr
+
+
 def generate(entry_points: str) -> dict[str, bytes]:
     """The scripts that an `entry_points.txt` asks for, by name. Raises ValueError for one that cannot be written."""
     # No section stands for all: "\0" is none that a file can name.
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False, default_section="\0")
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    parser = _Exact(delimiters=("=",), interpolation=None, strict=False, default_section="\0")
     try:
         parser.read_string(entry_points)
     except configparser.Error as error:
