@@ -115,7 +115,7 @@ def hint_of(folder: Path) -> str:
 
 def listing_name(platform: str) -> str:
     """The member that lists what the layers of a platform's image hold."""
-    return f"listings/{platform.replace('/', '-')}.jsonl"
+    return f"generated/listings/{platform.replace('/', '-')}.jsonl"
 
 
 def data(bundle: Bundle, name: str) -> bytes:

@@ -72,12 +72,22 @@ class Dependency(Table, frozen=True, kw_only=True):
     built_from: str | None = None
 
 
+class Layer(Table, frozen=True, kw_only=True):
+    """One layer of an image, above its base's; `size` in bytes, of the blob."""
+
+    name: str
+    digest: str
+    diff_id: str
+    size: int
+
+
 class Foretold(Table, frozen=True, kw_only=True):
     """The digest of one platform's image manifest: foretold by the assembler, or sealed (a Dockerfile service's)."""
 
     platform: str
     digest: str
     sealed: bool = False
+    layers: tuple[Layer, ...] = ()
 
 
 class Smoke(Table, frozen=True, kw_only=True):

@@ -81,6 +81,7 @@ def form_faults(manifest: Manifest, plans: Plans) -> list[str]:
     digests = {pin.digest for pin in pins if pin.digest}
     digests |= {each.digest for each in manifest.bases if each.digest or each.reference != "scratch"}
     digests |= {each.digest for each in manifest.images}
+    digests |= {told for each in manifest.images for one in each.layers for told in (one.digest, one.diff_id)}
     digests |= {each.digest for each in manifest.smoke.sidecars}
     platforms = [each.platform for each in plans.images]
     named = {*platforms, *(each.platform for each in plans.smoke)}

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from cdaf import ASSEMBLER_REVISION
+from cdaf.bundles import bundle
 from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Foretold
 from cdaf.errors import ImageError, UsageError, faults
-from cdaf.images import image, plan
+from cdaf.images import image, listing, plan
 from cdaf.images.content import Content, Contents
 from cdaf.images.oci import Image
 
@@ -25,16 +27,44 @@ def images(opened: Bundle, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
     """
     _honour(opened)
     members = contents(opened)
-    made = tuple(image.assemble(each, members) for each in chosen(opened, platforms))
-    foretold = {each.platform: each.digest for each in opened.manifest.images}
+    foretold = {each.platform: each for each in opened.manifest.images}
+    wanted = chosen(opened, platforms)
+    made = tuple(image.assemble(each, members, _promises(foretold.get(each.platform))) for each in wanted)
     wrong = [
-        f"{each.platform} is {each.digest}, and {foretold[each.platform]} was foretold"
+        fault
         for each in made
-        if each.platform in foretold and foretold[each.platform] != each.digest
+        if each.platform in foretold and foretold[each.platform].digest != each.digest
+        for fault in _differences(opened, foretold[each.platform], each)
     ]
     if wrong:
         raise ImageError(faults(f"{opened.path.name} builds another image", wrong), "report this as a fault of cdaf")
     return made
+
+
+def _promises(foretold: Foretold | None) -> tuple[image.Promise, ...]:
+    layers = foretold.layers if foretold else ()
+    return tuple(image.Promise(each.digest, each.diff_id, each.size) for each in layers)
+
+
+def _differences(opened: Bundle, foretold: Foretold, made: Image) -> list[str]:
+    """Why an image is not the one foretold: which layers are others, and which of their files."""
+    start = len(made.layers) - len(foretold.layers)
+    own = list(zip(foretold.layers, made.layers[start:], strict=False))
+    found = [f"{made.platform} is {made.digest}, and {foretold.digest} was foretold"]
+    wrong = [number for number, (old, new) in enumerate(own) if old.digest != new.digest]
+    if start < 0 or not wrong:
+        return [*found, f"{made.platform}: its layers are those foretold; its config or its base is another"]
+    name = bundle.listing_name(made.platform)
+    rows = listing.decode(bundle.data(opened, name)) if name in opened.members else ()
+    for number in wrong:
+        old, new = own[number]
+        label = f"{made.platform}: layer {old.name}"
+        if old.diff_id == new.diff_id:
+            found.append(f"{label} holds what was foretold, compressed otherwise: another version of the compressor")
+        elif number < len(rows) and new.path is not None:
+            why = listing.differences(rows[number], listing.read(new.path)) or ["its tar is written otherwise"]
+            found += [f"{label}: {each}" for each in why]
+    return found
 
 
 def checks(opened: Bundle, tested: Image) -> Image | None:

@@ -18,14 +18,22 @@ _TRAILER = struct.Struct("<II")
 
 
 class Stream:
-    """A layer being written: its compressed bytes go to `out`, while both digests and the size are kept."""
+    """A layer being written: its compressed bytes go to `out`, while both digests and the size are kept.
 
-    def __init__(self, out: IO[bytes]) -> None:
+    With `diff` false the diff id is known already, and nothing is inflated to find it.
+    """
+
+    def __init__(self, out: IO[bytes], *, diff: bool = True) -> None:
         self._out = out
         self._blob: Any = hashlib.sha256()
-        self._diff: Any = hashlib.sha256()
+        self._diff: Any = hashlib.sha256() if diff else None
         self._waiting = bytearray()
         self.size = 0
+
+    @property
+    def diffing(self) -> bool:
+        """Whether the diff id is asked for."""
+        return self._diff is not None
 
     def plain(self, data: bytes) -> None:
         """Add bytes that have to be compressed."""
@@ -54,14 +62,15 @@ class Stream:
         self._write(_TRAILER.pack(crc, size & 0xFFFFFFFF))
 
     def finish(self) -> tuple[str, str]:
-        """Write what waits; the blob's digest and the diff id, both `sha256:…`."""
+        """Write what waits; the blob's digest and the diff id, both `sha256:…`, the latter empty when not asked for."""
         if self._waiting or not self.size:
             self._member(bytes(self._waiting))
             self._waiting.clear()
-        return f"sha256:{self._blob.hexdigest()}", f"sha256:{self._diff.hexdigest()}"
+        return f"sha256:{self._blob.hexdigest()}", f"sha256:{self._diff.hexdigest()}" if self.diffing else ""
 
     def _member(self, data: bytes) -> None:
-        self._diff.update(data)
+        if self.diffing:
+            self._diff.update(data)
         self._write(_HEADER + bytes(deflate.deflate_compress(data, _LEVEL)))
         self.end(zlib.crc32(data), len(data))
 

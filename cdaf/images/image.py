@@ -12,7 +12,7 @@ import msgspec
 
 from cdaf import ASSEMBLER_REVISION, progress, store
 from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
-from cdaf.images import layer, oci, parse, plan
+from cdaf.images import layer, listing, oci, parse, plan
 from cdaf.images.coder import Stream
 from cdaf.images.content import Contents
 from cdaf.images.oci import Image
@@ -20,6 +20,7 @@ from cdaf.registries import reference
 from cdaf.registries.reference import Reference
 
 _WORKERS = 2
+_LISTINGS = "listings"
 INPUTS_LABEL = "io.cdaf.inputs"
 
 
@@ -48,13 +49,22 @@ class _Config(msgspec.Struct, frozen=True):
     history: tuple[dict[str, Any], ...] | None = None
 
 
-def assemble(wanted: plan.ImagePlan, contents: Contents) -> Image:
+class Promise(msgspec.Struct, frozen=True):
+    """A layer as it was foretold; whoever writes those very bytes again need not inflate them for their diff id."""
+
+    digest: str
+    diff_id: str
+    size: int
+
+
+def assemble(wanted: plan.ImagePlan, contents: Contents, promised: Sequence[Promise] = ()) -> Image:
     """The image of one platform; its layers' blobs are in the cache afterwards.
 
-    Raises ImageError when the plan cannot be followed, a transient error when the base cannot be read now.
+    `promised` are its own layers as foretold, in order, or none. Raises ImageError when the plan cannot be followed,
+    a transient error when the base cannot be read now.
     """
     base = _pinned(wanted.base, wanted.platform)
-    layers = _layers(wanted.layers, contents)
+    layers = _layers(wanted.layers, contents, promised)
     inputs = _inputs(wanted, contents)
     config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
     return _image(wanted.platform, base, layers, config, wanted.created)
@@ -127,35 +137,69 @@ def _decoded(data: bytes, what: str) -> dict[str, Any]:
         raise ImageError(f"{what} cannot be read: {error}", "choose another base") from error
 
 
-def _layers(layers: Sequence[plan.Layer], contents: Contents) -> tuple[oci.Layer, ...]:
+def listings(wanted: plan.ImagePlan, made: Image) -> bytes:
+    """What each layer of an image that was assembled here holds, entry by entry."""
+    own = made.layers[len(made.layers) - len(wanted.layers) :]
+    return listing.encode((each.name, store.recall(_LISTINGS, oci.hexed(each.digest)) or b"") for each in own)
+
+
+def _layers(
+    layers: Sequence[plan.Layer], contents: Contents, promised: Sequence[Promise] = ()
+) -> tuple[oci.Layer, ...]:
     dirs = {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, plan.Dir)}
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return tuple(pool.map(lambda each: _layer(each, contents, dirs), layers))
+        return tuple(
+            pool.map(
+                lambda each, promise: _layer(each, contents, dirs, promise),
+                layers,
+                promised if len(promised) == len(layers) else (None,) * len(layers),
+            )
+        )
 
 
-def _layer(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> oci.Layer:
+def _layer(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], promise: Promise | None) -> oci.Layer:
     """A layer from the cache when its inputs are the same, else written."""
     missing = sorted(plan.members((wanted,)) - set(contents))
     if missing:
         raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
     key = _key(wanted, contents, dirs)
-    told = store.recall("layers", key)
-    if told is not None:
-        digest, diff_id, size = msgspec.json.decode(told, type=tuple[str, str, int])
-        path = store.path("blobs", oci.hexed(digest))
-        if path.is_file() and path.stat().st_size == size:
-            return oci.Layer(digest, diff_id, size, oci.LAYER_GZIP, wanted.name, path)
-    made = _write(wanted, contents, dirs)
-    store.remember("layers", key, msgspec.json.encode((made.digest, made.diff_id, made.size)))
+    known = _known(wanted, key, promise)
+    if known is not None:
+        return known
+    made = _write(wanted, contents, dirs, promise)
+    # A promised diff id is another's word: it serves his image, and is not kept for others'.
+    diff_id = "" if promise else made.diff_id
+    store.remember(_kind(promise), key, msgspec.json.encode((made.digest, diff_id, made.size)))
     return made
 
 
-def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> oci.Layer:
+def _kind(promise: Promise | None) -> str:
+    return "copies" if promise else "layers"
+
+
+def _known(wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer | None:
+    for kind in ("layers", "copies") if promise else ("layers",):
+        told = store.recall(kind, key)
+        if told is None:
+            continue
+        digest, diff_id, size = msgspec.json.decode(told, type=tuple[str, str, int])
+        if promise and not diff_id:
+            if digest != promise.digest:
+                continue
+            diff_id = promise.diff_id
+        path = store.path("blobs", oci.hexed(digest))
+        listed = promise is not None or store.recall(_LISTINGS, oci.hexed(digest)) is not None
+        if listed and path.is_file() and path.stat().st_size == size:
+            return oci.Layer(digest, diff_id, size, oci.LAYER_GZIP, wanted.name, path)
+    return None
+
+
+def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], promise: Promise | None) -> oci.Layer:
     total = sum(contents[name].size for name in plan.members((wanted,)))
     with store.writing("blobs") as (file, temporary), progress.transfer(f"layer {wanted.name}", total) as moved:
-        stream = Stream(file)
+        stream = Stream(file, diff=promise is None)
         try:
-            layer.write(wanted, contents, dirs, stream)
+            rows = layer.write(wanted, contents, dirs, stream)
         except BundleError:
             raise
         except CdafError as error:
@@ -164,6 +208,12 @@ def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir])
         file.flush()
         moved(total)
         path = store.keep(temporary, "blobs", oci.hexed(digest))
+    if promise is None:
+        store.remember(_LISTINGS, oci.hexed(digest), listing.lines(rows))
+    elif promise.digest == digest:
+        diff_id = promise.diff_id
+    else:
+        return _write(wanted, contents, dirs, None)
     return oci.Layer(digest, diff_id, stream.size, oci.LAYER_GZIP, wanted.name, path)
 
 

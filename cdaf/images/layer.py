@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 import msgspec
 
 from cdaf.errors import BundleError, CdafError, ImageError, faults
-from cdaf.images import content, plan, tarform, wheelzip
+from cdaf.images import content, listing, plan, tarform, wheelzip
 from cdaf.images.coder import Stream
 from cdaf.images.content import Contents, Reader
 from cdaf.images.tarform import Header
 
-Writer = Callable[[Stream], None]
+Writer = Callable[[Stream], int]  # writes a file's bytes, and tells their CRC-32
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -24,22 +24,31 @@ class Item(msgspec.Struct, frozen=True):
     write: Writer | None = None
 
 
-def write(layer: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], stream: Stream) -> None:
-    """Write the layer's tar to `stream`. Raises ImageError with all faults: two owners of a path, a path that escapes.
+def write(
+    layer: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], stream: Stream
+) -> tuple[listing.Row, ...]:
+    """Write the layer's tar to `stream`, and list what it holds.
 
     `dirs` are the folders that any layer of the image declares, so that a folder on the way keeps its owner and mode.
+    Raises ImageError with all faults: two owners of a path, a path that escapes.
     """
     with ExitStack() as opened:
         found: list[str] = []
         items = _by_path(_items(layer, contents, opened, found), found)
         if found:
             raise ImageError(faults(f"layer {layer.name}", found), "package the service again")
-        for item in _with_parents(items, dirs):
-            stream.plain(tarform.encode(item.header))
-            if item.write is not None:
-                item.write(stream)
-                stream.plain(tarform.padding(item.header.size))
+        rows = tuple(_write(item, stream) for item in _with_parents(items, dirs))
         stream.plain(tarform.END)
+        return rows
+
+
+def _write(item: Item, stream: Stream) -> listing.Row:
+    header, crc = item.header, 0
+    stream.plain(tarform.encode(header))
+    if item.write is not None:
+        crc = item.write(stream)
+        stream.plain(tarform.padding(header.size))
+    return listing.Row(header.path, header.kind, header.mode, header.uid, header.gid, header.size, header.target, crc)
 
 
 def paths(layer: plan.Layer, contents: Contents) -> dict[str, str]:
@@ -64,9 +73,8 @@ def _items(layer: plan.Layer, contents: Contents, opened: ExitStack, found: list
 def _placed(entry: plan.Place, contents: Contents) -> Item:
     source = contents[entry.member]
 
-    def copy(stream: Stream) -> None:
-        for piece in content.chunks(source):
-            stream.plain(piece)
+    def copy(stream: Stream) -> int:
+        return _stored(stream, content.chunks(source))[0]
 
     return Item(Header(entry.path.lstrip("/"), "file", entry.mode, source.size), entry.member, copy)
 
@@ -99,9 +107,13 @@ def destination(entry: plan.Unpack, name: str) -> tuple[str, int | None]:
 
 
 def _splicing(reader: Reader, member: wheelzip.Entry, archive: str) -> Writer:
-    copy = _deflated if member.method == wheelzip.DEFLATED else _stored
 
-    def write(stream: Stream) -> None:
+    def copy(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
+        if member.method != wheelzip.DEFLATED:
+            return _stored(stream, pieces)
+        return _deflated(stream, pieces) if stream.diffing else _as_it_is(stream, pieces, member)
+
+    def write(stream: Stream) -> int:
         try:
             told = copy(stream, wheelzip.raw(reader, member))
         except ImageError as error:
@@ -110,6 +122,7 @@ def _splicing(reader: Reader, member: wheelzip.Entry, archive: str) -> Writer:
             raise ImageError(f"{archive}: {member.name} holds other bytes than the archive says")
         if member.method == wheelzip.DEFLATED:
             stream.end(*told)
+        return told[0]
 
     return write
 
@@ -130,6 +143,14 @@ def _deflated(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
         stream.inflated(data)
         crc, size = zlib.crc32(data, crc), size + len(data)
     return crc, size
+
+
+def _as_it_is(stream: Stream, pieces: Iterator[bytes], member: wheelzip.Entry) -> tuple[int, int]:
+    """What was inflated and held against its checksum when the layer was foretold need not be so again."""
+    stream.begin()
+    for piece in pieces:
+        stream.spliced(piece)
+    return member.crc, member.size
 
 
 def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:

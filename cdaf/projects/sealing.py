@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cdaf import ASSEMBLER_REVISION, __version__
 from cdaf.bundles import bundle, manifest
-from cdaf.bundles.manifest import Foretold, Manifest
+from cdaf.bundles.manifest import Foretold, Layer, Manifest
 from cdaf.images import content, image, plan
 from cdaf.images.content import Content
 from cdaf.languages import Collection, Planned
@@ -40,8 +40,15 @@ def compose_members(project: Project) -> dict[str, Path]:
 
 
 def foretell(plans: plan.Plans, sealed: dict[str, Content]) -> tuple[Foretold, ...]:
-    """The digest of each platform's image, known before any release."""
-    return tuple(Foretold(platform=each.platform, digest=image.assemble(each, sealed).digest) for each in plans.images)
+    """Each platform's image, known before any release; what its layers hold is added to what is sealed."""
+    found = []
+    for each in plans.images:
+        made = image.assemble(each, sealed)
+        sealed[bundle.listing_name(each.platform)] = content.of_bytes(image.listings(each, made))
+        own = made.layers[len(made.layers) - len(each.layers) :]
+        layers = (Layer(name=one.name, digest=one.digest, diff_id=one.diff_id, size=one.size) for one in own)
+        found.append(Foretold(platform=each.platform, digest=made.digest, layers=tuple(layers)))
+    return tuple(found)
 
 
 def describe(project: Project, collection: Collection, foretold: tuple[Foretold, ...]) -> Manifest:
