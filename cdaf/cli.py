@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from cdaf import __version__
-from cdaf.errors import EXIT_INTERRUPTED, UsageError, exit_code
+from cdaf.errors import EXIT_INTERRUPTED, CdafError, UsageError, exit_code
 from cdaf.terminal import console
 
 SECTIONS = {
@@ -119,7 +119,19 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and console.abandoned():
             return 128 + signal.SIGPIPE
+        if not isinstance(error, CdafError) and interrupted(error):
+            console.interrupted()
+            return EXIT_INTERRUPTED
         return _fail(error)
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether an error comes of an interruption: Ctrl-C between two instructions may leave a lock that cannot be
+    released, and it is that error which then arrives."""
+    before: BaseException | None = error
+    while before is not None and not isinstance(before, KeyboardInterrupt):
+        before = before.__context__
+    return before is not None
 
 
 def completion(shell: str) -> str:

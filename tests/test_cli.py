@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -232,3 +233,17 @@ def test_completion_scripts(shell: str) -> None:
     assert done.returncode == 0
     assert f"_CDAF_COMPLETE={shell}_complete" in done.stdout
     assert json.loads(run("completion", shell, "--json").stdout)["script"].strip() == done.stdout.strip()
+
+
+def test_what_an_interruption_breaks_is_an_interruption() -> None:
+    lock = threading.Lock()
+
+    def broken() -> None:
+        with lock:
+            lock.release()
+            raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError) as raised:
+        broken()
+    assert cli.interrupted(raised.value)
+    assert not cli.interrupted(RuntimeError())
