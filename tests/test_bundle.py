@@ -69,7 +69,7 @@ PARTS = st.text(
 ).filter(lambda part: part not in (".", ".."))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.tuples(st.sampled_from(["app", "smoke"]), PARTS).map("/".join), st.binary(max_size=70_000)))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes]) -> None:
     folder = tmp_path_factory.getbasetemp() / "round trip"
@@ -345,6 +345,7 @@ def heap(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path, heap: Path) -> None:
     argv = [sys.executable, "-c", SEAL + "bundlekit.sealed(Path(sys.argv[2]), content)"]
     argv += [str(bundlekit.ROOT), str(tmp_path), str(heap)]
@@ -383,7 +384,7 @@ bundlekit.sealed(Path(sys.argv[2]), content)
 """
     before = "import signal\nfrom contextlib import contextmanager\nfrom cdaf import progress\n"
     done = run(before + program, tmp_path, heap)
-    assert "KeyboardInterrupt" in done.stderr.splitlines()[-1]
+    assert "KeyboardInterrupt" in done.stderr  # on the last line, or before that of a lock which it broke
     assert names(tmp_path) == []
 
 

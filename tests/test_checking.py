@@ -1,12 +1,14 @@
 """`cdaf check` and `cdaf package --check`: what is wrong before anything is fetched, and what differs when repeated."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from cdaf.projects import pins
-from tests import makers, pykit
+from cdaf import flow
+from cdaf.bundles import bundle
+from cdaf.errors import ProjectError
+from cdaf.projects import checking, pins
+from tests import bundlekit, makers, pykit
 from tests.acceptance import cdaf
 
 CONFIG = '[service]\nstart = ["svc"]\n[image]\nbase = "scratch"\n'
@@ -47,12 +49,14 @@ def test_check_lists_the_faults_of_both_locks(tmp_path: Path, cache: Path) -> No
     assert "cdaf.lock: no pin of python:3.13-slim for linux/amd64" in told
 
 
-def refusal(root: Path, *words: str, expect: int = 3, env: Mapping[str, str] = {}) -> str:
-    """The error alone; `check` and `package` have to say the same."""
-    told = [cdaf(verb, root, *words, expect=expect, env=env).stderr for verb in ("check", "package")]
-    checked, packaged = (text[text.index("error: ") :] for text in told)
-    assert checked == packaged
-    return checked
+def refusal(root: Path) -> str:
+    """What is refused; `check` and `package` have to say the same."""
+    with pytest.raises(ProjectError) as checked:
+        checking.check(root)
+    with pytest.raises(ProjectError) as packaged:
+        flow.package(root, root / "dist")
+    assert checked.value.message == packaged.value.message
+    return checked.value.message
 
 
 def test_check_and_package_refuse_the_same_in_the_same_words(tmp_path: Path, cache: Path) -> None:
@@ -62,7 +66,7 @@ def test_check_and_package_refuse_the_same_in_the_same_words(tmp_path: Path, cac
     smoke = '[smoke]\nsidecars = ["postgre:17"]\nchecks = ["pytest", "-q", "smoke/"]\n'
     (root / "cdaf.toml").write_text(f'{CONFIG}{smoke}[publish]\nto = ["registri:h/x", "engine"]\n')
     told = refusal(root)
-    assert told.startswith("error: cdaf.toml: 4 faults\n")
+    assert told.startswith("cdaf.toml: 4 faults\n")
     assert "smoke.checks: 'smoke/' is nothing that git tracks: write the checks" in told
     assert "smoke.sidecars: 'postgre:17' is not one that cdaf knows, did you mean 'postgres'?" in told
     assert "publish.to: 'registri' is not a kind of target, did you mean 'registry'?" in told
@@ -71,26 +75,23 @@ def test_check_and_package_refuse_the_same_in_the_same_words(tmp_path: Path, cac
 
 def test_a_check_that_is_not_among_those_that_are_there(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
-    makers.write(
-        root, {"smoke/test_it.py": "", "cdaf.toml": f'{CONFIG}[smoke]\nchecks = ["pytest", "smoke/it.py::a"]\n'}
-    )
+    checks = '[smoke]\nchecks = ["pytest", "smoke/it.py::a"]\n'
+    makers.write(root, {"smoke/test_it.py": "", "cdaf.toml": CONFIG + checks})
     pykit.commit(root)
     assert "smoke.checks: 'smoke/it.py::a' is nothing that git tracks" in refusal(root)
     makers.write(root, {"cdaf.toml": f'{CONFIG}[smoke]\nchecks = ["pytest", "smoke/test_it.py::a"]\n'})
-    cdaf("check", root)
+    checking.check(root)
 
 
 def test_a_group_that_is_not_there_is_told_once(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     makers.write(root, {"smoke/test_it.py": "", "cdaf.toml": f'{CONFIG}[smoke]\ngroup = "smok"\nchecks = ["pytest"]\n'})
     pykit.commit(root)
-    for verb in ("check", "package"):
-        told = cdaf(verb, root, expect=3).stderr
-        assert "error: svc: smoke.group: 'smok' is no dependency group of pyproject.toml\n" in told
-        assert told.count("smok'") == 1
-        assert "`smok`" not in told
+    assert refusal(root) == "svc: smoke.group: 'smok' is no dependency group of pyproject.toml"
+    told = cdaf("package", root, expect=3).stderr
+    assert told.count("smok") == 1 + told.count("smoke")
     makers.write(root, {"cdaf.toml": f'{CONFIG}[smoke]\ngroup = "Dev"\nchecks = ["pytest"]\n'})
-    cdaf("check", root)
+    checking.check(root)
 
 
 def test_a_program_that_cannot_be_in_the_image(tmp_path: Path, cache: Path) -> None:
@@ -100,31 +101,35 @@ def test_a_program_that_cannot_be_in_the_image(tmp_path: Path, cache: Path) -> N
     pykit.commit(root)
     assert "service.start: 'main.py' does not enter the image: name it in service.include" in refusal(root)
     included = CONFIG.replace('["svc"]', '["./main.py"]\ninclude = ["main.py"]')
-    makers.write(root, {"cdaf.toml": included})
-    cdaf("check", root)
-    makers.write(root, {"cdaf.toml": CONFIG.replace('"svc"', '".venv/bin/svc"')})
-    cdaf("check", root)
-    makers.write(root, {"cdaf.toml": f'{included}[smoke]\nbefore = [["bin/migrate"], ["sh", "-c", "a.sh"]]\n'})
-    assert refusal(root).startswith("error: cdaf.toml: smoke.before: 'bin/migrate' is nothing that git tracks")
-    makers.write(root, {"cdaf.toml": f'{included}[smoke]\nbefore = [["bin/migrate"]]\n[build]\noutputs = ["bin/*"]\n'})
-    cdaf("check", root)
+    smoke = '[smoke]\nbefore = [["bin/migrate"], ["sh", "-c", "a.sh"]]\n'
+    makers.write(root, {"cdaf.toml": included + smoke})
+    assert refusal(root).startswith("cdaf.toml: smoke.before: 'bin/migrate' is nothing that git tracks")
+    outputs = '[build]\noutputs = ["bin/*"]\n'
+    for allowed in (included, included + smoke + outputs, CONFIG.replace('"svc"', '".venv/bin/svc"')):
+        makers.write(root, {"cdaf.toml": allowed})
+        checking.check(root)
 
 
-def test_a_fault_names_the_flag_or_variable_that_it_came_from(tmp_path: Path, cache: Path) -> None:
+def test_a_fault_names_the_flag_or_variable_that_it_came_from(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = service(tmp_path / "svc")
     told = cdaf("package", root, "--platform", "linux/riscv", expect=2).stderr
     assert "error: --platform: 'linux/riscv' is not one of linux/amd64, linux/arm64\n" in told
     assert "cdaf.toml" not in told
-    told = refusal(root, env={"CDAF_IMAGE_PLATFORMS": "linux/riscv", "CDAF_SMOKE_TIMEOUT": "soon"})
-    assert told.startswith("error: CDAF_SMOKE_TIMEOUT: expected a number, got text\n")
-    told = refusal(root, env={"CDAF_IMAGE_PLATFORMS": "linux/riscv", "CDAF_SERVICE_STATE": "here"})
-    assert told.startswith(
-        "error: CDAF_SERVICE_STATE and CDAF_IMAGE_PLATFORMS: 2 faults\n  - CDAF_SERVICE_STATE: 'here'"
-    )
     makers.write(root, {"cdaf.toml": f'{CONFIG}[publish]\nto = ["nokind:x"]\n'})
-    told = cdaf("package", root, "--platform", "linux/riscv", expect=3).stderr
-    assert "error: --platform and cdaf.toml: 2 faults\n  - --platform: 'linux/riscv' is not" in told
+    with pytest.raises(ProjectError) as raised:
+        flow.package(root, root / "dist", flags={"image.platforms": ("linux/riscv",)})
+    told = raised.value.message
+    assert told.startswith("--platform and cdaf.toml: 2 faults\n  - --platform: 'linux/riscv' is not")
     assert "publish.to: 'nokind' is not a kind of target; there are layout, engine, registry, pypi" in told
+    makers.write(root, {"cdaf.toml": CONFIG})
+    monkeypatch.setenv("CDAF_IMAGE_PLATFORMS", "linux/riscv")
+    monkeypatch.setenv("CDAF_SERVICE_STATE", "here")
+    told = refusal(root)
+    assert told.startswith("CDAF_SERVICE_STATE and CDAF_IMAGE_PLATFORMS: 2 faults\n  - CDAF_SERVICE_STATE: 'here'")
+    monkeypatch.setenv("CDAF_SMOKE_TIMEOUT", "soon")
+    assert refusal(root) == "CDAF_SMOKE_TIMEOUT: expected a number, got text"
 
 
 @pytest.mark.parametrize(
@@ -159,39 +164,33 @@ def test_the_folder_that_a_bundle_goes_to_is_git_s_to_pass_over_when_it_is_made_
     tmp_path: Path, cache: Path
 ) -> None:
     root = service(tmp_path / "svc")
-    cdaf("package", root)
-    assert makers.git(root, "status", "--porcelain", "--ignored=no") == ""
+    flow.package(root, root / "dist")
+    assert makers.git(root, "status", "--porcelain") == ""
     assert sorted(path.name for path in (root / "dist").iterdir())[0] == ".gitignore"
     (root / "own").mkdir()
-    cdaf("package", root, "--out", root / "own")
+    flow.package(root, root / "own")
     assert [path.suffix for path in (root / "own").iterdir()] == [".cdaf"]
     assert makers.git(root, "status", "--porcelain") == "?? own/"
 
 
-def test_a_folder_of_bundles_is_answered_with_their_names(tmp_path: Path, cache: Path) -> None:
-    root = service(tmp_path / "svc")
-    made = Path(cdaf("package", root).stdout.strip())
-    for words, code in (
-        (["show"], 2),
-        (["show", "--files"], 2),
-        (["verify"], 5),
-        (["release"], 5),
-        (["diff", made], 5),
-    ):
+def test_a_folder_of_bundles_is_answered_with_their_names(tmp_path: Path) -> None:
+    made = bundlekit.sealed(tmp_path / "dist").path
+    for words, code in ((["show"], 2), (["show", "--files"], 2), (["verify"], 5), (["diff", made], 5)):
         told = cdaf(*words, made.parent, expect=code).stderr
         assert told.endswith(f"hint: name a bundle: {made}\n"), told
-    assert cdaf("verify", root, expect=5).stderr.endswith(f"hint: name a bundle: {made}\n")
+    assert bundle.hint_of(tmp_path) == f"name a bundle: {made}"
+    assert bundle.hint_of(made) == "name a .cdaf file"
+    for number in range(9):
+        (made.parent / f"0{number}.cdaf").touch()
+    assert bundle.hint_of(tmp_path).endswith("/04.cdaf or one of 5 more")
     assert "no cdaf.toml" in cdaf("show", made.parent, "--origins", expect=3).stderr
-    assert cdaf("verify", tmp_path, expect=5).stderr.endswith("hint: name a .cdaf file\n")
 
 
-@pytest.mark.parametrize("below", ["", "deeper"])
-def test_a_cache_that_is_a_file(tmp_path: Path, cache: Path, below: str) -> None:
+def test_a_cache_that_is_a_file(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
-    made = cdaf("package", root).stdout.strip()
+    made = flow.package(root, root / "dist").path
     (tmp_path / "file").write_text("")
-    place = tmp_path / "file" / below
-    for words in (["package", root], ["image", made]):
+    for words, place in ((["package", root], tmp_path / "file"), (["image", made], tmp_path / "file" / "deeper")):
         told = cdaf(*words, expect=2, env={"CDAF_CACHE": str(place)}).stderr
         assert f"error: the cache {place}" in told
         assert told.endswith("hint: set CDAF_CACHE to a folder that you may write to\n")

@@ -173,6 +173,7 @@ def test_an_edit_is_a_fault_exactly_when_it_means_something(project: Path, befor
         assert faults == []
 
 
+@pytest.mark.slow
 def test_what_uv_says_is_stale_is_stale_here_and_the_other_way_round(
     locked: tuple[Path, pykit.Index], tmp_path: Path
 ) -> None:
