@@ -190,7 +190,7 @@ def test_a_cache_that_is_a_file(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     made = flow.package(root, root / "dist").path
     (tmp_path / "file").write_text("")
-    for words, place in ((["package", root], tmp_path / "file"), (["image", made], tmp_path / "file" / "deeper")):
-        told = cdaf(*words, expect=2, env={"CDAF_CACHE": str(place)}).stderr
+    for verb, what, place in (("package", root, tmp_path / "file"), ("image", made, tmp_path / "file" / "deeper")):
+        told = cdaf(verb, what, expect=2, env={"CDAF_CACHE": str(place)}).stderr
         assert f"error: the cache {place}" in told
         assert told.endswith("hint: set CDAF_CACHE to a folder that you may write to\n")
