@@ -131,8 +131,12 @@ def test_bytes_that_differ_are_named(
     """An assembler that spreads another member in its place."""
     elsewhere(monkeypatch, tmp_path)
     real = layer.destination
-    swapped = {name: "flask/__init__.py", "flask/__init__.py": name}
-    monkeypatch.setattr(layer, "destination", lambda entry, member: real(entry, swapped.get(member, member)))
+    swapped: dict[str, str] = {name: "flask/__init__.py", "flask/__init__.py": name}
+
+    def crossed(entry: plan.Unpack, member: str) -> tuple[str, int | None]:
+        return real(entry, swapped.get(member, member))
+
+    monkeypatch.setattr(layer, "destination", crossed)
     assert f"/app/.venv/lib/python3.13/site-packages/{name} has another {what}" in refused(sealed)
 
 
