@@ -1,9 +1,8 @@
 """One layer of the plan as a tar: its entries in order of path, written straight from the bundle's archives."""
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from pathlib import PurePosixPath
 
 import msgspec
 
@@ -163,20 +162,27 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
         elif path in placed and item.header.kind != "dir":
             found.append(f"{placed[path].origin} and {item.origin} both place /{path}")
         placed.setdefault(path, item)
-    for path in placed:
-        for parent in PurePosixPath(path).parents:
-            above = placed.get(str(parent))
-            if above is not None and above.header.kind != "dir":
-                found.append(f"{above.origin} places a file at /{parent}, and /{path} stands below it")
+    for parent, path in _folders(placed).items():
+        above = placed.get(parent)
+        if above is not None and above.header.kind != "dir":
+            found.append(f"{above.origin} places a file at /{parent}, and /{path} stands below it")
     return placed
+
+
+def _folders(paths: Iterable[str]) -> dict[str, str]:
+    """Every folder on the way to one of the paths, with the first path below it."""
+    found: dict[str, str] = {}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found[folder] = path
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _with_parents(items: dict[str, Item], dirs: Mapping[str, plan.Dir]) -> list[Item]:
     whole = dict(items)
-    for path in items:
-        for parent in PurePosixPath(path).parents:
-            name = str(parent)
-            if name != "." and name not in whole:
-                told = dirs.get(name, plan.Dir(name))
-                whole[name] = Item(Header(name, "dir", told.mode, uid=told.uid, gid=told.gid), "folder")
+    for name in _folders(items).keys() - whole.keys():
+        told = dirs.get(name, plan.Dir(name))
+        whole[name] = Item(Header(name, "dir", told.mode, uid=told.uid, gid=told.gid), "folder")
     return [whole[path] for path in sorted(whole, key=lambda path: path.encode())]
