@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import cases, machine, service, table
+from benchmarks.bench import Bench
 from tools import state
 from tools.state import ToolError
 
@@ -47,7 +48,7 @@ def _measured(runs: int, names: list[str], *, realtime: bool) -> str:
         env = dict(os.environ) | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
         orders = service.copied(service.ORDERS, work / "orders")
         service.locked(orders, programs, env | {"CDAF_CACHE": str(work / "lock")})
-        bench = cases.Bench(runs, work, programs, env, orders)
+        bench = Bench(runs, work, programs, env, orders)
         facts, rows = machine.facts(programs, env), []
         for case in names:
             with machine.before_all_else(wanted=realtime and case not in cases.IN_CONTAINERS):
@@ -58,7 +59,7 @@ def _measured(runs: int, names: list[str], *, realtime: bool) -> str:
         return _page(rows, runs, facts)
 
 
-def _case(name: str, bench: cases.Bench) -> list[table.Row]:
+def _case(name: str, bench: Bench) -> list[table.Row]:
     state.say(f"measuring {name}")
     began = time.monotonic()
     rows = cases.CASES[name](bench)

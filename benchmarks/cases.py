@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks import docker, image, measure, service
+from benchmarks import measure, publishing, service
+from benchmarks.bench import ONE, SYNC, Bench, after, change, seconds
 from benchmarks.measure import Sample
-from benchmarks.service import Programs, Service
 from benchmarks.table import Aim, Row
-from tools import serve
-
-ONE = "linux/amd64"
-CHANGED = "src/orders/web.py"
-SYNC = "uv sync --frozen"
-BUILDX = "buildx build + push"
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What every case needs: how often to run, where to work, the programs, the environment, the services."""
-
-    runs: int
-    work: Path
-    programs: Programs
-    env: dict[str, str]
-    orders: Service
-
-    def cdaf(self, cache: Path, *arguments: str, root: Path | None = None) -> Sample:
-        """`cdaf` in a service's folder."""
-        return measure.run(
-            [self.programs.named("cdaf"), *arguments], self.env | {"CDAF_CACHE": str(cache)}, root or self.orders.root
-        )
-
-    def package(self, cache: Path, *arguments: str) -> tuple[Sample, Path]:
-        """`cdaf package` of orders, and the bundle."""
-        done = self.cdaf(cache, "package", *arguments)
-        return done, self.orders.root / done.stdout
-
-    def publish(self, cache: Path, file: Path, registry: str, *platforms: str) -> Sample:
-        """A bundle into a registry."""
-        script = str(Path(__file__).with_name("publish.py"))
-        command = [self.programs.named("python"), "-I", script, str(file), f"registry:{registry}/team/orders"]
-        return measure.run([*command, *platforms], self.env | {"CDAF_CACHE": str(cache)}, self.work)
-
-    def sync(self, cache: Path, venv: Path) -> Sample:
-        """`uv sync --frozen` of orders: the packages that cdaf seals, the checks' group among them."""
-        command = [self.programs.named("uv"), "sync", "--quiet", "--frozen", "--no-dev", "--group", "smoke"]
-        env = {"UV_CACHE_DIR": str(cache), "UV_PROJECT_ENVIRONMENT": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
-        return measure.run([*command, "--python", self.programs.named("python")], self.env | env, self.orders.root)
-
-    @contextmanager
-    def folder(self) -> Iterator[Path]:
-        """An empty folder, gone afterwards."""
-        with TemporaryDirectory(dir=self.work) as name:
-            yield Path(name)
 
 
 def help_(bench: Bench) -> list[Row]:
@@ -72,7 +22,7 @@ def help_(bench: Bench) -> list[Row]:
         lambda: measure.run(python, bench.env, bench.work),
     )
     aim = Aim("difference", 0.1)
-    return [Row("`cdaf --help`", _seconds(ours), _seconds(theirs), "`python3 -c pass`", "ms", aim)]
+    return [Row("`cdaf --help`", seconds(ours), seconds(theirs), "`python3 -c pass`", "ms", aim)]
 
 
 def package_warm(bench: Bench) -> list[Row]:
@@ -84,13 +34,13 @@ def package_warm(bench: Bench) -> list[Row]:
         same = measure.alternately(bench.runs, lambda: bench.package(cache)[0], lambda: bench.sync(*theirs))
         line = measure.alternately(
             bench.runs,
-            _after(_change(bench), lambda: bench.package(cache)[0]),
+            after(change(bench), lambda: bench.package(cache)[0]),
             lambda: bench.sync(*theirs),
         )
     aim = Aim("figure", 0.5)
     return [
-        Row("package, warm, nothing changed", _seconds(same[0]), _seconds(same[1]), SYNC, "s", aim),
-        Row("package, warm, one line changed", _seconds(line[0]), _seconds(line[1]), SYNC),
+        Row("package, warm, nothing changed", seconds(same[0]), seconds(same[1]), SYNC, "s", aim),
+        Row("package, warm, one line changed", seconds(line[0]), seconds(line[1]), SYNC),
     ]
 
 
@@ -107,73 +57,8 @@ def package_cold(bench: Bench) -> list[Row]:
 
     one, sync, both = measure.alternately(bench.runs, lambda: ours("--platform", ONE), theirs, ours)
     return [
-        Row("package, cold, linux/amd64", _seconds(one), _seconds(sync), SYNC, "s", Aim("ratio", 1.3)),
-        Row("package, cold, both platforms", _seconds(both), _seconds(sync), f"{SYNC}, one platform"),
-    ]
-
-
-def publish_cold(bench: Bench) -> list[Row]:
-    """From a bundle to a digest in an empty registry beside build and push, neither with anything but its input."""
-    with bench.folder() as folder:
-        prepared = docker.inputs(bench.orders.root, bench.programs.named("python"), folder / "inputs")
-        bundles: dict[tuple[str, ...], Path] = {each: _kept(bench, folder, each) for each in ((ONE,), ())}
-        sizes: dict[str, float] = {}
-
-        def ours(*platforms: str) -> Sample:
-            with bench.folder() as cache, _registry(bench) as registry:
-                done = bench.publish(cache, bundles[platforms], registry)
-                if platforms:
-                    sizes["ours"] = image.compressed(done.stdout)
-                return done
-
-        def theirs(*, bytecode: bool) -> Sample:
-            with docker.fresh() as engine, _registry(bench) as registry:
-                env, name = bench.env | engine, f"{registry}/team/orders:peer"
-                built = docker.build(bench.orders.root, prepared, env, bytecode=bytecode)
-                pushed = docker.push(bench.orders.root, name, env)
-                sizes["theirs" if bytecode else "bare"] = image.compressed(name)
-                return measure.total([built, pushed])
-
-        def peer() -> Sample:
-            return theirs(bytecode=True)
-
-        def bare() -> Sample:
-            return theirs(bytecode=False)
-
-        one, full, both, less = measure.alternately(bench.runs, lambda: ours(ONE), peer, ours, bare)
-    what = "bundle to digest, cold"
-    return [
-        Row(f"{what}, linux/amd64", _seconds(one), _seconds(full), BUILDX, "s", Aim("ratio", 1)),
-        Row(f"{what}, linux/amd64", _seconds(one), _seconds(less), f"{BUILDX}, no bytecode"),
-        Row(f"{what}, both platforms", _seconds(both), _seconds(full), f"{BUILDX}, one platform"),
-        Row("image, compressed", (sizes["ours"],), (sizes["theirs"],), "buildx build", "MB"),
-        Row("image, compressed", (sizes["ours"],), (sizes["bare"],), "buildx build, no bytecode", "MB"),
-    ]
-
-
-def publish_warm(bench: Bench) -> list[Row]:
-    """From a commit to a digest where all is warm: nothing changed, then one line changed each time."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(bench.folder())
-        prepared = docker.inputs(bench.orders.root, bench.programs.named("python"), folder / "inputs")
-        env = bench.env | stack.enter_context(docker.fresh())
-        registry = stack.enter_context(_registry(bench))
-
-        def ours() -> Sample:
-            packaged, file = bench.package(folder / "cache", "--platform", ONE)
-            return measure.total([packaged, bench.publish(folder / "cache", file, registry)])
-
-        def theirs() -> Sample:
-            built = docker.build(bench.orders.root, prepared, env)
-            return measure.total([built, docker.push(bench.orders.root, f"{registry}/team/peer:latest", env)])
-
-        ours()
-        theirs()
-        same = measure.alternately(bench.runs, ours, theirs)
-        line = measure.alternately(bench.runs, _after(_change(bench), ours), theirs)
-    return [
-        Row("commit to digest, warm, nothing changed", _seconds(same[0]), _seconds(same[1]), BUILDX),
-        Row("commit to digest, warm, one line changed", _seconds(line[0]), _seconds(line[1]), BUILDX),
+        Row("package, cold, linux/amd64", seconds(one), seconds(sync), SYNC, "s", Aim("ratio", 1.3)),
+        Row("package, cold, both platforms", seconds(both), seconds(sync), f"{SYNC}, one platform"),
     ]
 
 
@@ -203,11 +88,13 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "help": help_,
     "package-warm": package_warm,
     "package-cold": package_cold,
-    "publish-cold": publish_cold,
-    "publish-warm": publish_warm,
+    "publish-cold": publishing.cold,
+    "publish-wide": publishing.wide,
+    "publish-warm": publishing.warm,
+    "foretell": publishing.foretell,
     "memory": memory,
 }
-IN_CONTAINERS = frozenset({"publish-cold", "publish-warm"})
+IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm"})
 
 
 def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float, str]:
@@ -218,34 +105,3 @@ def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float
     found = float(note.read_text())
     note.unlink()
     return found, done.stdout
-
-
-def _kept(bench: Bench, folder: Path, platforms: Sequence[str]) -> Path:
-    """A bundle, moved aside: the next one may have the same name."""
-    options = [part for platform in platforms for part in ("--platform", platform)]
-    _, file = bench.package(folder / "cache", *options)
-    kept = folder / f"{len(platforms)}.cdaf"
-    shutil.move(file, kept)
-    return kept
-
-
-@contextmanager
-def _registry(bench: Bench) -> Iterator[str]:
-    with bench.folder() as folder, serve.serving(folder) as served:
-        yield served.authority
-
-
-def _change(bench: Bench) -> Callable[[], None]:
-    return lambda: service.changed(bench.orders, CHANGED)
-
-
-def _after(first: Callable[[], None], then: measure.Prepared) -> measure.Prepared:
-    def both() -> Sample:
-        first()
-        return then()
-
-    return both
-
-
-def _seconds(samples: Sequence[Sample]) -> tuple[float, ...]:
-    return tuple(sample.seconds for sample in samples)

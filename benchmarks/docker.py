@@ -65,9 +65,11 @@ def mirrors() -> list[str]:
     return [each for each in os.environ.get("CDAF_REGISTRY_MIRRORS", "").split(",") if each]
 
 
-def build(root: Path, inputs: Path, env: Mapping[str, str], *, bytecode: bool = True) -> measure.Sample:
+def build(
+    root: Path, inputs: Path, env: Mapping[str, str], *, bytecode: bool = True, dockerfile: str = "Dockerfile"
+) -> measure.Sample:
     """`docker buildx build` of the peer's Dockerfile over a copy of the service."""
-    peer = state.CHECKOUT / "benchmarks" / "peer" / "Dockerfile"
+    peer = state.CHECKOUT / "benchmarks" / "peer" / dockerfile
     given = [f"--build-context={name}={inputs / name}" for name in ("uv", "wheels")]
     given.append(f"--build-arg=BYTECODE={int(bytecode)}")
     command = ["docker", "buildx", "build", "--builder=default", "--quiet", "--load", f"--file={peer}", *given]

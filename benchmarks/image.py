@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 KINDS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -15,6 +16,18 @@ def compressed(reference: str) -> int:
     name, _, wanted = rest.partition("@") if "@" in rest else rest.rpartition(":")
     found = _manifest(authority, name, wanted)
     return sum(int(layer["size"]) for layer in found["layers"])
+
+
+def last_layer(reference: str) -> int:
+    """The size of an image's last layer, which is the service's own."""
+    authority, _, rest = reference.partition("/")
+    name, _, wanted = rest.partition("@")
+    return int(_manifest(authority, name, wanted)["layers"][-1]["size"])
+
+
+def stored(storage: Path) -> int:
+    """The bytes of all blobs that a registry holds, manifests and configs among them."""
+    return sum(each.stat().st_size for each in storage.rglob("data") if each.is_file())
 
 
 def _manifest(authority: str, name: str, wanted: str) -> dict[str, Any]:

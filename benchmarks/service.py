@@ -20,6 +20,7 @@ AUTHOR = {
 }
 ORDERS = Path("examples/orders")
 HEAVY = Path("benchmarks/heavy")
+WIDE = Path("benchmarks/wide")
 MARK = "# change "
 
 

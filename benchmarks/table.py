@@ -11,6 +11,7 @@ from benchmarks import measure
 from tools.state import ToolError
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+Unit = Literal["s", "ms", "MB", "KB"]
 HEAD = ("what", "cdaf", "instead", "ratio (paired)", "aim", "met")
 
 
@@ -24,17 +25,17 @@ class Aim:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; `theirs` may be empty. Figures are seconds (unit s or ms) or bytes (unit MB)."""
+    """One line of the table; `theirs` may be empty. Figures are seconds (unit s or ms) or bytes (unit MB or KB)."""
 
     what: str
     ours: tuple[float, ...]
     theirs: tuple[float, ...] = ()
     instead: str = ""
-    unit: Literal["s", "ms", "MB"] = "s"
+    unit: Unit = "s"
     aim: Aim | None = None
 
 
-SCALE = {"s": 1.0, "ms": 1e-3, "MB": 1e6}
+SCALE = {"s": 1.0, "ms": 1e-3, "MB": 1e6, "KB": 1e3}
 
 
 def reached(row: Row) -> float | None:
@@ -82,9 +83,9 @@ def replaced(page: str, measured: str) -> str:
     return f"{before}{BEGIN}\n\n{measured}\n{END}{after}"
 
 
-def _figure(value: float, unit: Literal["s", "ms", "MB"]) -> str:
+def _figure(value: float, unit: Unit) -> str:
     scaled = value / SCALE[unit]
-    return f"{scaled:.2f} s" if unit == "s" else f"{scaled:.0f} ms" if unit == "ms" else f"{scaled:.1f} MB"
+    return f"{scaled:.2f} s" if unit == "s" else f"{scaled:.0f} ms" if unit == "ms" else f"{scaled:.1f} {unit}"
 
 
 def _aim(row: Row) -> str:
