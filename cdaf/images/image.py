@@ -5,7 +5,6 @@ The image is a pure function of the plan, the content and the base; `ASSEMBLER_R
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -146,26 +145,25 @@ def listings(wanted: plan.ImagePlan, made: Image) -> bytes:
 def _layers(
     layers: Sequence[plan.Layer], contents: Contents, promised: Sequence[Promise] = ()
 ) -> tuple[oci.Layer, ...]:
+    """The layers from the cache where their inputs are the same, else written, some at a time."""
     dirs = {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, plan.Dir)}
+    promises = promised if len(promised) == len(layers) else (None,) * len(layers)
+    keys = [_key(each, contents, dirs) for each in layers]
+    known = [_known(*each) for each in zip(layers, keys, promises, strict=True)]
+    if all(known):
+        return tuple(filter(None, known))
+    from concurrent.futures import ThreadPoolExecutor
+
+    def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
+        return found or _made(wanted, contents, dirs, key, promise)
+
     with ThreadPoolExecutor(_WORKERS) as pool:
-        return tuple(
-            pool.map(
-                lambda each, promise: _layer(each, contents, dirs, promise),
-                layers,
-                promised if len(promised) == len(layers) else (None,) * len(layers),
-            )
-        )
+        return tuple(pool.map(made, known, layers, keys, promises))
 
 
-def _layer(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], promise: Promise | None) -> oci.Layer:
-    """A layer from the cache when its inputs are the same, else written."""
-    missing = sorted(plan.members((wanted,)) - set(contents))
-    if missing:
-        raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
-    key = _key(wanted, contents, dirs)
-    known = _known(wanted, key, promise)
-    if known is not None:
-        return known
+def _made(
+    wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], key: str, promise: Promise | None
+) -> oci.Layer:
     made = _write(wanted, contents, dirs, promise)
     # A promised diff id is another's word: it serves his image, and is not kept for others'.
     diff_id = "" if promise else made.diff_id
@@ -218,6 +216,9 @@ def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir],
 
 
 def _key(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> str:
+    missing = sorted(plan.members((wanted,)) - set(contents))
+    if missing:
+        raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
     told = (
         ASSEMBLER_REVISION,
         wanted.entries,

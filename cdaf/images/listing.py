@@ -1,17 +1,19 @@
 """What a layer holds, entry by entry: sealed at package time, so that a release can say which file is another one."""
 
-import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from cdaf.errors import BundleError
 from cdaf.images import tarform
 
-_KINDS = {tarfile.REGTYPE: "file", tarfile.SYMTYPE: "link", tarfile.DIRTYPE: "dir"}
+if TYPE_CHECKING:
+    import tarfile
+
+_KINDS = {b"0": "file", b"2": "link", b"5": "dir"}
 _CHUNK = 1 << 20
 _SHOWN = 5
 
@@ -61,11 +63,13 @@ def decode(data: bytes) -> tuple[tuple[Row, ...], ...]:
 
 def read(blob: Path) -> tuple[Row, ...]:
     """What a layer that was written really holds, by another reader than its writer."""
+    import tarfile
+
     with tarfile.open(blob) as archive:
         return tuple(_row(archive, each) for each in archive)
 
 
-def _row(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Row:
+def _row(archive: "tarfile.TarFile", entry: "tarfile.TarInfo") -> Row:
     kind = _KINDS.get(entry.type, "other")
     file = archive.extractfile(entry) if entry.isfile() else None
     crc = _crc(file) if file else 0
