@@ -13,7 +13,7 @@ import pytest
 
 from cdaf import progress
 from cdaf.errors import CdafError, ResolveError
-from cdaf.terminal import console, plain
+from cdaf.terminal import console, plain, units
 from cdaf.terminal.live import Live
 from cdaf.terminal.plain import Plain
 
@@ -192,7 +192,7 @@ def test_an_answer_is_lines_or_one_object(capsys: pytest.CaptureFixture[str]) ->
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "1.0 MB"), (12_345_678, "12.3 MB"), (3e9, "3.00 GB")],
 )
 def test_sizes(count: float, text: str) -> None:
-    assert console.size(count) == text
+    assert units.size(count) == text
 
 
 def test_a_pseudo_terminal_gets_the_live_display(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from cdaf import places, process
 from cdaf.errors import CdafError, EngineError, ProjectError, ResolveError, UsageError
 from cdaf.registries import credentials
-from cdaf.terminal import console
+from cdaf.terminal import units
 
 ROOM = 2_000_000_000  # bytes; a cache on less is likely to run full with the first large service
 _UNITS = "for `smoke`, `up` and `release`"
@@ -53,9 +53,9 @@ def _cache() -> Iterator[Finding]:
     if not os.access(place, os.W_OK):
         yield Finding("cache", "problem", f"{place}: cannot be written to", places.HINT, UsageError.exit_code)
     elif free < ROOM:
-        yield Finding("cache", "problem", f"{place}: {console.size(free)} free", "free some space", 0)
+        yield Finding("cache", "problem", f"{place}: {units.size(free)} free", "free some space", 0)
     else:
-        yield Finding("cache", "ok", f"{place}, {console.size(free)} free")
+        yield Finding("cache", "ok", f"{place}, {units.size(free)} free")
 
 
 def _git() -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from cdaf.terminal.console import size
+from cdaf.terminal.units import size
 
 LONG = 10.0  # seconds until a pipe is told that a step is still going on
 LARGE = 50_000_000  # bytes from which a transfer has a line of its own in a pipe
