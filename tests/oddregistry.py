@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,17 @@ class Odd:
     absolute: bool = True
     digest_header: bool = True
     storage: str = ""  # another server that blobs are redirected to
-    uploads: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds before each answer
+    chunks: bool = True  # PATCH is known
+    least: int = 0  # OCI-Chunk-Min-Length
+    takes: int = -1  # bytes of the next chunk that are kept, then all of it
+    progress: bool = True  # GET on an upload tells how far it is
+    referrers: bool = False  # the API of distribution-spec 1.1
+    filters: bool = True  # of that API, by artifactType
+    page: int = 0  # referrers on a page
+    etags: bool = False  # and If-Match, If-None-Match
+    before_put: Callable[[str], None] = lambda _: None  # called before a manifest is put under a name
+    uploads: dict[str, bytes] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -123,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.handle_any()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def handle_any(self) -> None:
         parts = urlsplit(self.path)
@@ -132,7 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.registry.asked.append(asked)
             self.fault = self._fault(asked)
         if self.fault and self.fault.drop_upload:
-            self.rfile.read(int(asked.headers.get("content-length", 0)) // 2)
+            half = self.rfile.read(int(asked.headers.get("content-length", 0)) // 2)
+            session = parts.path.rpartition("/")[2]
+            if session in self.registry.uploads:
+                self.registry.uploads[session] += half
             self.close_connection = True
             self.connection.close()
             return
@@ -154,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        time.sleep(self.registry.delay)
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -207,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.manifest(asked, repository, rest)
         elif kind == "blobs" and rest and not head.endswith("uploads"):
             self.blob(asked, repository, rest)
+        elif kind == "referrers":
+            self.listed(asked, repository, rest)
         elif "/blobs/uploads" in asked.path:
             self.upload(asked, asked.path.removeprefix("/v2/").partition("/blobs/uploads")[0], rest)
         else:
@@ -214,10 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def manifest(self, asked: Asked, repository: str, name: str) -> None:
         if asked.method == "PUT":
-            kind = asked.headers["content-type"]
-            self.registry.manifests[repository, name] = (asked.body, kind)
-            self.registry.manifests[repository, digest_of(asked.body)] = (asked.body, kind)
-            self.answer(201, b"", {"Location": asked.path, "Warning": '299 - "this is only a test"'})
+            self.put(asked, repository, name)
             return
         found = self.registry.manifests.get((repository, name))
         if found is None:
@@ -226,8 +240,26 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": found[1]}
         if self.registry.digest_header:
             headers["Docker-Content-Digest"] = digest_of(found[0])
+        if self.registry.etags:
+            headers["ETag"] = f'"{digest_of(found[0])}"'
         replaced = self.fault.replace if self.fault else None
         self.answer(200, found[0] if replaced is None else replaced, headers)
+
+    def put(self, asked: Asked, repository: str, name: str) -> None:
+        self.registry.before_put(name)
+        there = self.registry.manifests.get((repository, name))
+        matches = asked.headers.get("if-match", "") in ("", f'"{digest_of(there[0])}"' if there else "nothing")
+        if self.registry.etags and (not matches or (there and "if-none-match" in asked.headers)):
+            self.error(412, "PRECONDITION")
+            return
+        kind = asked.headers["content-type"]
+        self.registry.manifests[repository, name] = (asked.body, kind)
+        self.registry.manifests[repository, digest_of(asked.body)] = (asked.body, kind)
+        headers = {"Location": asked.path, "Warning": '299 - "this is only a test"'}
+        subject = json.loads(asked.body).get("subject", {}).get("digest")
+        if self.registry.referrers and subject:
+            headers["OCI-Subject"] = subject
+        self.answer(201, b"", headers)
 
     def blob(self, asked: Asked, repository: str, digest: str) -> None:
         found = self.registry.blobs.get((repository, digest))
@@ -249,22 +281,79 @@ class _Handler(BaseHTTPRequestHandler):
 
     def upload(self, asked: Asked, repository: str, session: str) -> None:
         if asked.method == "POST":
-            source = asked.query.get("from", [""])[0]
-            digest = asked.query.get("mount", [""])[0]
-            if self.registry.mounts and (source, digest) in self.registry.blobs:
-                self.registry.blobs[repository, digest] = self.registry.blobs[source, digest]
-                self.answer(201, b"", {"Location": f"/v2/{repository}/blobs/{digest}"})
-                return
-            new = f"session-{len(self.registry.uploads)}"
-            self.registry.uploads[new] = repository
-            place = f"/v2/{repository}/blobs/uploads/{new}?_state={SECRET_STATE}"
-            self.answer(202, b"", {"Location": (self.registry.address if self.registry.absolute else "") + place})
-            return
-        if session not in self.registry.uploads or asked.query.get("_state") != [SECRET_STATE]:
+            self.begin(asked, repository)
+        elif session not in self.registry.uploads or not asked.query.get("_state", [""])[0].startswith(SECRET_STATE):
             self.error(404, "BLOB_UPLOAD_UNKNOWN")
-        elif asked.query.get("digest") != [digest_of(asked.body)]:
+        elif asked.method == "PATCH":
+            self.chunk(asked, repository, session)
+        elif asked.method == "DELETE":
+            del self.registry.uploads[session]
+            self.answer(204)
+        elif asked.method == "GET":
+            if self.registry.progress:
+                self.answer(204, b"", self.place(repository, session))
+            else:
+                self.error(405, "UNSUPPORTED")
+        elif asked.query.get("digest") != [digest_of(self.registry.uploads[session] + asked.body)]:
             self.error(400, "DIGEST_INVALID")
         else:
-            del self.registry.uploads[session]
-            self.registry.put(repository, asked.body)
+            self.registry.put(repository, self.registry.uploads.pop(session) + asked.body)
             self.answer(201)
+
+    def begin(self, asked: Asked, repository: str) -> None:
+        source = asked.query.get("from", [""])[0]
+        digest = asked.query.get("mount", [""])[0]
+        if self.registry.mounts and (source, digest) in self.registry.blobs:
+            self.registry.blobs[repository, digest] = self.registry.blobs[source, digest]
+            self.answer(201, b"", {"Location": f"/v2/{repository}/blobs/{digest}"})
+            return
+        with self.registry.lock:
+            new = f"session-{len(self.registry.asked)}"
+            self.registry.uploads[new] = b""
+        least = {"OCI-Chunk-Min-Length": str(self.registry.least)} if self.registry.least else {}
+        self.answer(202, b"", self.place(repository, new) | least)
+
+    def place(self, repository: str, session: str) -> dict[str, str]:
+        """Where an upload goes on: another URL after each step, as real servers have it."""
+        have = len(self.registry.uploads[session])
+        place = f"/v2/{repository}/blobs/uploads/{session}?_state={SECRET_STATE}-{have}"
+        told = {"Location": (self.registry.address if self.registry.absolute else "") + place}
+        return told | ({"Range": f"0-{have - 1}"} if have else {})
+
+    def chunk(self, asked: Asked, repository: str, session: str) -> None:
+        have = self.registry.uploads[session]
+        if not self.registry.chunks:
+            self.error(405, "UNSUPPORTED")
+        elif not asked.headers.get("content-range", "").startswith(f"{len(have)}-"):
+            self.error(416, "BLOB_UPLOAD_INVALID")
+        else:
+            kept = len(asked.body) if self.registry.takes < 0 else self.registry.takes
+            self.registry.takes = -1
+            self.registry.uploads[session] += asked.body[:kept]
+            self.answer(202, b"", self.place(repository, session))
+
+    def listed(self, asked: Asked, repository: str, subject: str) -> None:
+        """The referrers API, a page at a time."""
+        if not self.registry.referrers:
+            self.error(404, "UNSUPPORTED")
+            return
+        wanted = asked.query.get("artifactType", [""])[0] if self.registry.filters else ""
+        found = []
+        for (where, name), (data, kind) in sorted(self.registry.manifests.items()):
+            told = json.loads(data)
+            if (
+                where != repository
+                or not name.startswith("sha256:")
+                or told.get("subject", {}).get("digest") != subject
+            ):
+                continue
+            entry = {"mediaType": kind, "digest": name, "size": len(data), "artifactType": told.get("artifactType", "")}
+            if wanted in ("", entry["artifactType"]):
+                found.append(entry)
+        headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
+        headers |= {"OCI-Filters-Applied": "artifactType"} if wanted else {}
+        start, page = int(asked.query.get("start", ["0"])[0]), self.registry.page or len(found)
+        if start + page < len(found):
+            headers["Link"] = f'<{asked.path}?start={start + page}>; rel="next"'
+        index = {"schemaVersion": 2, "mediaType": headers["Content-Type"], "manifests": found[start : start + page]}
+        self.answer(200, json.dumps(index).encode(), headers)

@@ -2,13 +2,15 @@
 
 import io
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 
 import pytest
 
 from cdaf.errors import CdafError
-from cdaf.net import http, transfers
+from cdaf.net import http, pace, transfers
 from tests import oddregistry
 from tests.oddregistry import Fault, Odd
 
@@ -199,3 +201,59 @@ def test_ctrl_c_wakes_who_waits_for_an_answer() -> None:
         with pytest.raises(KeyboardInterrupt):
             interrupted()
         assert isinstance(asked[0].exception(), CdafError)
+
+
+class Dripping:
+    """A server that answers a byte at a time, for ever: its headers, or its body."""
+
+    def __init__(self, first: bytes) -> None:
+        self._first = first
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Dripping":
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._drip, args=(client,), daemon=True).start()
+
+    def _drip(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            client.recv(1 << 16)
+            client.sendall(self._first)
+            while not self._over.wait(0.01):
+                client.sendall(b"x")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Endless: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=["headers", "body", "chunk", "without end"],
+)
+def test_a_server_that_drips_is_too_slow(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
+    monkeypatch.setattr(http, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    with Dripping(first) as server, pytest.raises(CdafError, match="sends less than 1000 bytes a second") as caught:
+        http.read(http.get(server.url))
+    assert caught.value.transient
+
+
+def test_a_server_that_thinks_before_it_answers_is_not(odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "WINDOW", 0.05)
+    url = blob(odd, b"hello" * 100_000)
+    monkeypatch.setattr(odd, "delay", 0.2)
+    assert body_of(url) == b"hello" * 100_000

@@ -14,13 +14,17 @@ import msgspec
 from cdaf import __version__
 from cdaf.errors import CdafError
 from cdaf.net import transfers
-from cdaf.net.pool import BLOCK, is_loopback, manager
+from cdaf.net.pace import TooSlow
+from cdaf.net.pool import BLOCK, QUIET, is_loopback, manager
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 __all__ = [
     "ATTEMPTS",
+    "FORM",
+    "LATER",
+    "LONGEST_WAIT",
     "Body",
     "Response",
     "clean",
@@ -28,6 +32,7 @@ __all__ = [
     "get",
     "is_loopback",
     "joined",
+    "once",
     "pause",
     "read",
     "same_origin",
@@ -36,14 +41,15 @@ __all__ = [
 ]
 
 ATTEMPTS = 5
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+LATER = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEPT_METHOD = frozenset({307, 308})
 _MOST_REDIRECTS = 10
-_CONNECT, _READ = 10.0, 60.0
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 60.0
+_CONNECT = 10.0
+_FIRST_WAIT, LONGEST_WAIT = 0.2, 60.0
 _EXCERPT = 1 << 16
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+FORM = "application/x-www-form-urlencoded"
 
 Body = bytes | Callable[[], IO[bytes]] | None
 
@@ -90,14 +96,22 @@ def send(
                 raise
             transfers.wait(pause(attempt))
             continue
-        if response.status not in _RETRIED:
+        if response.status not in LATER:
             return response
         wait = pause(attempt, response.headers.get("Retry-After"))
-        if attempt == attempts or wait > _LONGEST_WAIT:
+        if attempt == attempts or wait > LONGEST_WAIT:
             raise _gave_up(response, attempt)
         close(response)
         transfers.wait(wait)
     raise AssertionError("attempts is at least one")
+
+
+def once(method: str, url: str, headers: Mapping[str, str] | None = None, body: Body = None) -> Response:
+    """Send a request a single time, and return whatever is answered; for what is not sent again blindly.
+
+    The answers that `send` would try again are those of LATER. Raises CdafError, transient when the connection breaks.
+    """
+    return _followed(method, url, dict(headers or {}), body)
 
 
 def stream(response: Response) -> Iterator[bytes]:
@@ -185,6 +199,8 @@ def _redirected(url: str, target: str, headers: dict[str, str]) -> tuple[str, di
     if url.startswith("https:") and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise CdafError(f"{clean(url)} redirects from https to plain {clean(target)}")
     if not same_origin(url, target):
+        if FORM in headers.values():  # a body of ours that is a login
+            raise CdafError(f"{clean(url)} sends a login on to {clean(target)}")
         headers = {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
     return target, headers
 
@@ -199,7 +215,7 @@ def _once(method: str, url: str, headers: dict[str, str], body: Body) -> Respons
             url,
             headers={"User-Agent": f"cdaf/{__version__}", "Accept-Encoding": "identity", **headers},
             body=content,
-            timeout=urllib3.Timeout(connect=_CONNECT, read=_READ),
+            timeout=urllib3.Timeout(connect=_CONNECT, read=QUIET),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -244,6 +260,8 @@ def _reason(causes: list[BaseException]) -> str:
         return "its host name is not known here"
     if any(isinstance(cause, names.ProxyError) for cause in causes):
         return "the proxy does not answer"
+    if slow := next((cause for cause in causes if isinstance(cause, TooSlow)), None):
+        return str(slow)
     system = next((cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror), "")
     late = any(isinstance(cause, TimeoutError | names.TimeoutError) for cause in causes)
     return system.lower() or ("no answer in time" if late else "the connection broke off")

@@ -11,11 +11,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from cdaf.errors import CdafError
 from cdaf.net import transfers
+from cdaf.net.pace import paced
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
 
 BLOCK = 1 << 18
+QUIET = 60.0  # seconds that a server may say nothing, or take to accept a block
 _making = threading.Lock()
 _sockets: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()
 
@@ -72,14 +74,17 @@ def _pool(scheme: str, proxy: str) -> "PoolManager":
 
 
 def _watched(kind: Any) -> Any:
-    """A kind of pool whose connections are known to `_hang_up`."""
+    """A kind of pool whose connections are known to `_hang_up`, and whose answers are paced."""
 
     class Connection(kind.ConnectionCls):  # type: ignore[misc]
         """A connection that makes its socket known."""
 
+        response_class = paced()
+
         def connect(self) -> None:
             """Connect."""
             super().connect()
+            self.sock.settimeout(QUIET)  # urllib3 would send by the limit for connecting
             _sockets.add(self.sock)
 
     return type(kind.__name__, (kind,), {"ConnectionCls": Connection})

@@ -106,7 +106,7 @@ def _bearer(access: Access, parameters: dict[str, str], login: Credentials | Non
     realm = http.joined(access.base, parameters["realm"])
     parts = urlsplit(realm)
     plain = parts.scheme != "https" and not http.is_loopback(parts.hostname or "")
-    if parts.scheme not in {"http", "https"} or (plain and access.base.startswith("https:")):
+    if parts.scheme not in {"http", "https"} or (plain and not http.same_origin(realm, access.base)):
         raise CdafError(f"registry {access.host} asks for a login at {http.clean(realm)}, which is not https")
     scopes = access.scopes or tuple(filter(None, [parameters.get("scope")]))
     with _ask(realm, parameters.get("service", ""), scopes, login) as response:
@@ -125,7 +125,7 @@ def _ask(realm: str, service: str, scopes: tuple[str, ...], login: Credentials |
     if login and login.identity_token:
         form = [*common, ("scope", " ".join(scopes)), ("client_id", _CLIENT), ("grant_type", "refresh_token")]
         body = urlencode([*form, ("refresh_token", login.identity_token)]).encode()
-        return http.send("POST", realm, {"Content-Type": "application/x-www-form-urlencoded"}, body)
+        return http.send("POST", realm, {"Content-Type": http.FORM}, body)
     query = urlencode([*common, *(("scope", scope) for scope in scopes), ("client_id", _CLIENT)])
     headers = {"Authorization": credentials.basic(login)} if login and login.username else {}
     return http.get(f"{realm}{'&' if '?' in realm else '?'}{query}", headers)

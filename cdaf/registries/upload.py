@@ -1,39 +1,50 @@
 """Writing to registries (OCI distribution-spec 1.1, push): blobs first, manifests by digest, tags last.
 
-A blob that is there is not sent; one that another repository of the same registry has is mounted.
+A blob that is there is not sent; one that another repository of the same registry has is mounted. Up to the size of a
+chunk a blob goes whole, which saves two requests; after a break, it goes on from where the registry has it.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import IO
-from urllib.parse import quote, urlencode
 
 from cdaf import progress
 from cdaf.errors import CdafError
 from cdaf.images import oci
 from cdaf.images.oci import Descriptor
 from cdaf.net import http, transfers
-from cdaf.registries import registry, wire
+from cdaf.registries import registry, session
+from cdaf.registries.session import Again, Mismatch, NoChunks, Session
 from cdaf.registries.wire import Repository, refusal, request
 
-_LOST_SESSION = frozenset({404, 416})
+_AHEAD = 1 << 20  # bytes: an upload that gets on by so much between two failures is tried on
 
 
-class _Counted:
-    """A file whose reader says how far it is; what a failed attempt sent is taken back."""
+class _Shown:
+    """How far the progress shows an upload to be; what a failed attempt sent is taken back."""
 
-    def __init__(self, file: IO[bytes], moved: Callable[[int], None]) -> None:
-        self._file, self._moved, self._sent = file, moved, 0
+    def __init__(self, moved: Callable[[int], None]) -> None:
+        self._moved, self._at = moved, 0
+
+    def at(self, place: int) -> None:
+        self._moved(place - self._at)
+        self._at = place
+
+
+class _Part:
+    """`length` bytes of a file, from `start` on."""
+
+    def __init__(self, file: IO[bytes], start: int, length: int, shown: _Shown) -> None:
+        self._file, self._at, self._end, self._shown = file, start, start + length, shown
+        file.seek(start)
 
     def read(self, size: int = -1) -> bytes:
         transfers.check()
-        chunk = self._file.read(size)
-        self._sent += len(chunk)
-        self._moved(len(chunk))
-        return chunk
-
-    def take_back(self) -> None:
-        self._moved(-self._sent)
-        self._sent = 0
+        left = self._end - self._at
+        data = self._file.read(min(size, left) if size >= 0 else left)
+        self._at += len(data)
+        self._shown.at(self._at)
+        return data
 
     def close(self) -> None:
         self._file.close()
@@ -52,19 +63,17 @@ def upload(
 ) -> bool:
     """Bring a blob into the repository; False when nothing had to be sent.
 
-    `opened` gives its bytes from the start, once an attempt. `source` is a repository of the same registry that has it.
-    A connection that breaks starts the upload afresh. Raises PublishError, transient when later may be better.
+    `opened` gives the blob as a file that can be sought in. `source` is a repository of the same registry that has it.
+    Raises PublishError, transient when later may be better.
     """
     if has_blob(where, blob.digest):
         return False
-    for attempt in range(1, http.ATTEMPTS + 1):
-        try:
-            return _upload(where, blob, opened, source, label or blob.digest[:19])
-        except CdafError as error:
-            if not error.transient or attempt == http.ATTEMPTS:
-                raise
-            transfers.wait(http.pause(attempt))
-    raise AssertionError("the loop returns or raises")
+    begun = session.mount(where, blob.digest, source) if source else session.begin(where)
+    if begun is None:
+        return False
+    with progress.transfer(label or blob.digest[:19], blob.size) as moved:
+        _bring(where, blob, opened, begun, _Shown(moved))
+    return True
 
 
 def put_manifest(where: Repository, data: bytes, media_type: str, name: str = "") -> str:
@@ -73,76 +82,69 @@ def put_manifest(where: Repository, data: bytes, media_type: str, name: str = ""
     Raises PublishError when the registry refuses it or then has something else.
     """
     digest = oci.digest_of(data)
-    name = name or digest
-    with request(where, "PUT", f"manifests/{name}", {"Content-Type": media_type}, data) as response:
-        if response.status not in {200, 201, 202}:
-            raise refusal(where, response, f"manifest {name}")
-        _warnings(response)
-    found = registry.head(where, name)
+    put(where, data, media_type, name or digest)
+    found = registry.head(where, name or digest)
     if found != digest:
         raise where.failure(
-            f"{where.label} has {found or 'nothing'} under {name} of {where.name} after {digest} was put"
+            f"{where.label} has {found or 'nothing'} under {name or digest} of {where.name} after {digest} was put"
         )
     return digest
 
 
-def _upload(where: Repository, blob: Descriptor, opened: Callable[[], IO[bytes]], source: str, label: str) -> bool:
-    location = _begin(where, blob.digest, source)
-    if location is None:
-        return False
-    with progress.transfer(label, blob.size) as moved:
-        _send(where, location, blob, opened, moved)
-    return True
+def put(
+    where: Repository, data: bytes, media_type: str, name: str, conditions: Mapping[str, str] = {}
+) -> http.Response:
+    """Write a manifest, and nothing more, perhaps under HTTP's conditions; of the answer, the body is gone."""
+    with request(where, "PUT", f"manifests/{name}", {"Content-Type": media_type, **conditions}, data) as response:
+        if response.status not in {200, 201, 202}:
+            raise refusal(where, response, f"manifest {name}")
+        _warnings(response)
+        return response
 
 
-def _begin(where: Repository, digest: str, source: str) -> str | None:
-    """The URL of a new upload session; None when the blob was mounted (201) and there is nothing to send."""
-    mount = "?" + urlencode({"mount": digest, "from": source}) if source else ""
-    with request(where, "POST", f"blobs/uploads/{mount}", {"Content-Length": "0"}, b"") as response:
-        if response.status == 201 and mount:
-            return None
-        location = response.headers.get("Location")
-        if response.status == 202 and location:
-            return http.joined(response.url, location)
-        if mount and response.status in {401, 403, 404}:
-            return _begin_plain(where, digest)
-        raise refusal(where, response, "an upload")
+def _bring(where: Repository, blob: Descriptor, opened: Callable[[], IO[bytes]], begun: Session, shown: _Shown) -> None:
+    """Send a blob until it is there, or until going on is of no use."""
+    current: Session | None = begun
+    whole, resumed, failures, best = blob.size <= session.CHUNK, False, 0, 0
+
+    def part(start: int, length: int) -> IO[bytes]:
+        return _Part(_sound(opened(), blob), start, length, shown)  # type: ignore[return-value]  # read and closed only
+
+    while True:
+        try:
+            current = current or session.begin(where)
+            shown.at(current.sent)
+            while current.sent < blob.size and (current.sent or not whole):
+                current = session.chunk(where, current, blob, part)
+            return session.close(where, current, blob, part)
+        except NoChunks:
+            whole, current = True, None
+        except Mismatch as wrong:
+            if not resumed:
+                raise wrong.error from None
+            resumed, current = False, None
+        except Again as again:
+            assert current is not None
+            failures = 1 if current.sent >= best + _AHEAD else failures + 1
+            best = max(best, current.sent)
+            if failures == http.ATTEMPTS or again.wait > http.LONGEST_WAIT:
+                raise again.error from None
+            transfers.wait(max(http.pause(failures), again.wait))
+            current = session.found(where, current)
+            resumed = resumed or current is not None
+        except CdafError:
+            if current is not None:
+                session.cancel(where, current)
+            raise
 
 
-def _begin_plain(where: Repository, digest: str) -> str | None:
-    """The right to push here may go without the right to read there: then the blob is sent."""
-    plain = where if len(where.access.scopes) < 2 else wire.without_mounts(where)
-    return _begin(plain, digest, "")
-
-
-def _send(
-    where: Repository,
-    location: str,
-    blob: Descriptor,
-    opened: Callable[[], IO[bytes]],
-    moved: Callable[[int], None],
-) -> None:
-    url = f"{location}{'&' if '?' in location else '?'}digest={quote(blob.digest)}"
-    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
-    bodies: list[_Counted] = []
-
-    def body() -> IO[bytes]:
-        for earlier in bodies:
-            earlier.take_back()
-        bodies.append(_Counted(opened(), moved))
-        return bodies[-1]  # type: ignore[return-value]  # urllib3 reads and closes it, no more
-
-    try:
-        with request(where, "PUT", url, headers, body, attempts=1) as response:
-            if response.status == 201:
-                return
-            error = refusal(where, response, f"blob {blob.digest}")
-            error.transient = response.status in _LOST_SESSION
-            raise error
-    except CdafError:
-        for sent in bodies:
-            sent.take_back()
-        raise
+def _sound(file: IO[bytes], blob: Descriptor) -> IO[bytes]:
+    """The file, if it is as long as the blob: a registry would wait for what is missing."""
+    size = file.seek(0, os.SEEK_END)
+    if size == blob.size:
+        return file
+    file.close()
+    raise CdafError(f"blob {blob.digest} has {blob.size} bytes, and {size} are here", "run the command again")
 
 
 def _warnings(response: http.Response) -> None:

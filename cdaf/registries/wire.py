@@ -81,16 +81,18 @@ def request(
     headers: Mapping[str, str] | None = None,
     body: Body = None,
     *,
-    attempts: int = http.ATTEMPTS,
+    once: bool = False,
 ) -> Response:
     """Send a request, logging in once when the registry asks for it; our login goes to the registry's own URLs alone.
 
-    `url` may be a path below `/v2/<repository>/`. A second 401 is returned as it is.
+    `url` may be a path below `/v2/<repository>/`. A second 401 is returned as it is. `once` is for what is not sent
+    again blindly, see `http.once`.
     """
+    ask = http.once if once else http.send
     full = url if "://" in url else f"{where.access.base}/v2/{where.name}/{url}"
     own = http.same_origin(full, where.access.base)
     sent = auth.known(where.access) if own else None
-    response = http.send(method, full, _with(headers, sent), body, attempts=attempts)
+    response = ask(method, full, _with(headers, sent), body)
     if response.status != 401 or not own:
         return response
     try:
@@ -101,7 +103,7 @@ def request(
     if value is None:
         return response
     http.close(response)
-    return http.send(method, full, _with(headers, value), body, attempts=attempts)
+    return ask(method, full, _with(headers, value), body)
 
 
 def refusal(where: Repository, response: Response, what: str) -> CdafError:
