@@ -207,6 +207,8 @@ def _type(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.IntType):
         bounds = [f"from {kind.ge}" if kind.ge is not None else "", f"to {kind.le}" if kind.le is not None else ""]
         return " ".join(["number", *filter(None, bounds)])
+    if isinstance(kind, inspect.LiteralType):
+        return " or ".join(f"`{each}`" for each in kind.values)
     if isinstance(kind, inspect.VarTupleType):
         return f"list of {_plural(kind.item_type)}"
     if isinstance(kind, inspect.DictType):

@@ -109,6 +109,7 @@ class ImagePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: tuple[Layer, ...]
     config: Config
     created: str  # RFC 3339, the commit's time
+    compression: Literal["gzip", "zstd"] = "gzip"
 
 
 class SmokePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

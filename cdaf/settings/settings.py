@@ -3,7 +3,7 @@
 Both sides use these: package reads the file, the manifest carries what release needs, and release may override it.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -55,6 +55,15 @@ class Image(Table, frozen=True, kw_only=True):
 
     base: Annotated[str | None, Meta(description="The base image. Default: the language's.")] = None
     platforms: Annotated[tuple[str, ...], Meta(description="The platforms to make.", min_length=1)] = ("linux/amd64",)
+    exclude: Annotated[
+        tuple[str, ...],
+        Meta(description="Patterns of files to leave out of archives, by their path below site-packages."),
+    ] = ()
+    unaudited: Annotated[
+        tuple[str, ...],
+        Meta(description="Patterns of native files that need not fit the base, by their path below site-packages."),
+    ] = ()
+    compression: Annotated[Literal["gzip", "zstd"], Meta(description="How the layers are compressed.")] = "gzip"
 
 
 class Smoke(Table, frozen=True, kw_only=True):

@@ -130,22 +130,23 @@ def entries(spread: Spread, target: Target, again: Mapping[str, set[str]], gener
     """How the plan spreads one archive and places what is generated beside it."""
     archive, reading = spread.archive.dependency.archive, spread.reading
     repeats = again.get(archive, set())
-    skip = (*reading.skip, *sorted(_members(reading, repeats, target)))
+    skip = (*reading.skip, *sorted(members(reading, repeats, target) - {*reading.skip}))
     site = f"{VENV}/{wheel.site_packages(target.python)}"
     found: list[Entry] = [Unpack(archive, site, rewrites=reading.rewrites, skip=skip)]
     stem = archive.rpartition("/")[2].removesuffix(".whl")
+    variant = f"python{target.python}{'-smoke' if target.smoke else ''}"
     for written in reading.written:
         if written.path not in repeats:
             name = written.path.rpartition("/")[2]
             name = (
                 name if written.data == wheel.INSTALLER else f"{stem}/{'bin/' if written.mode == 0o755 else ''}{name}"
             )
-            member = generate(generated, name, written.data, f"python{target.python}")
+            member = generate(generated, name, written.data, variant)
             found.append(Place(member, f"{VENV}/{written.path}", written.mode))
     return found
 
 
-def _members(reading: Reading, paths: set[str], target: Target) -> set[str]:
+def members(reading: Reading, paths: set[str], target: Target) -> set[str]:
     """The wheel's own names of paths in the environment."""
     found = set()
     for path in paths - {written.path for written in reading.written}:
@@ -155,8 +156,8 @@ def _members(reading: Reading, paths: set[str], target: Target) -> set[str]:
             for each in reading.rewrites
             if full.startswith(each.target + "/")
         ]
-        plain = path.removeprefix(f"{wheel.site_packages(target.python)}/")
-        found |= {*names, plain}
+        site = f"{wheel.site_packages(target.python)}/"
+        found |= {*names, *([path.removeprefix(site)] if path.startswith(site) else [])}
     return found
 
 

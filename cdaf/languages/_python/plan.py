@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from cdaf import languages
 from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
-from cdaf.languages._python import content, resolve, user, venv
+from cdaf.languages._python import audit, content, exclude, resolve, user, venv
 from cdaf.languages._python.content import Generated, Spread
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.projects.project import File, Project
@@ -25,15 +25,21 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     targets = resolve.targets(project, collection.lock.pins)
     made = _made(project, collection, generated)
     images, smoke = [], []
+    laid: list[tuple[Target, list[Spread]]] = []
+    used: set[str] = set()
     for target in targets:
         if target.smoke:
             smoke.append(_checks(project, collection, choices, target, (), generated))
             continue
         chosen = [choice for choice in choices if target.platform in choice.main]
         spread = content.spreads(project.root, chosen, collection.archives, target)
+        spread = exclude.apply(spread, project.settings.image.exclude, target, used)
+        laid.append((target, spread))
         images.append(_image(project, target, spread, made, generated))
         if project.settings.smoke.checks and not project.settings.smoke.image:
             smoke.append(_checks(project, collection, choices, target, spread, generated))
+    exclude.demand_used(project.settings.image.exclude, used)
+    audit.demand(project, laid, made, generated, FOLDER)
     return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated)
 
 
@@ -70,7 +76,8 @@ def _image(
     pin = BasePin(target.base.reference, target.base.digest)
     created = datetime.fromtimestamp(project.source.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     kept = tuple(layer for layer in layers if layer.entries)
-    return ImagePlan(target.platform, pin, kept, _config(project, target, created), created)
+    config = _config(project, target, created)
+    return ImagePlan(target.platform, pin, kept, config, created, project.settings.image.compression)
 
 
 def _user_layer(project: Project, target: Target, generated: Generated) -> Layer:
