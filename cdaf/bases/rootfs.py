@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 import msgspec
 
 from cdaf.errors import ResolveError
-from cdaf.images import oci
+from cdaf.images import oci, zstd
 
 _OPAQUE = ".wh..wh..opq"
 _WHITEOUT = ".wh."
@@ -186,7 +186,8 @@ def _opened(blob: Blob) -> Iterator[tarfile.TarFile]:
 
     with blob.path.open("rb") as raw:
         try:
-            with _decompressed(raw, blob) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            file, mode = _decompressed(raw, blob)
+            with tarfile.open(fileobj=file, mode=mode) as tar:
                 yield tar
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise ResolveError(
@@ -194,32 +195,18 @@ def _opened(blob: Blob) -> Iterator[tarfile.TarFile]:
             ) from error
 
 
-def _decompressed(raw: IO[bytes], blob: Blob) -> Any:
+def _decompressed(raw: IO[bytes], blob: Blob) -> tuple[Any, Literal["r:", "r|"]]:
     kind = oci.canonical(blob.media_type)
     if kind == oci.LAYER_GZIP:
         import gzip
 
-        return gzip.GzipFile(fileobj=raw)
+        return gzip.GzipFile(fileobj=raw), "r:"
     if kind == oci.LAYER_ZSTD:
-        return _zstd(raw, blob)
+        return zstd.inflated(raw), "r|"
     if kind == oci.LAYER:
-        return raw
+        return raw, "r:"
     raise ResolveError(
         f"layer sha256:{blob.path.name} is of a kind that is not known here: {blob.media_type}", "choose another base"
-    )
-
-
-def _zstd(raw: IO[bytes], blob: Blob) -> Any:
-    import importlib
-
-    for module in ("compression.zstd", "backports.zstd"):
-        try:
-            return importlib.import_module(module).ZstdFile(raw)
-        except ImportError:
-            continue
-    raise ResolveError(
-        f"layer sha256:{blob.path.name} is compressed by zstd, which this Python cannot read",
-        "run cdaf by Python 3.14 or newer, or install backports.zstd beside it",
     )
 
 

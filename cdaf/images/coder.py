@@ -17,11 +17,20 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unkno
 _TRAILER = struct.Struct("<II")
 
 
+def deflated(data: bytes) -> bytes:
+    """The data as one raw deflate stream (RFC 1951)."""
+    return bytes(deflate.deflate_compress(data, _LEVEL))
+
+
 class Stream:
     """A layer being written: its compressed bytes go to `out`, while both digests and the size are kept.
 
-    With `diff` false the diff id is known already, and nothing is inflated to find it.
+    With `diff` false the diff id is known already, and nothing is inflated to find it. Where `splices` is false there
+    are no spliced members: everything is plain, and cut into pieces of `piece` bytes.
     """
+
+    splices = True
+    piece = _PIECE
 
     def __init__(self, out: IO[bytes], *, diff: bool = True) -> None:
         self._out = out
@@ -38,9 +47,9 @@ class Stream:
     def plain(self, data: bytes) -> None:
         """Add bytes that have to be compressed."""
         self._waiting += data
-        while len(self._waiting) >= _PIECE:
-            self._member(bytes(self._waiting[:_PIECE]))
-            del self._waiting[:_PIECE]
+        while len(self._waiting) >= self.piece:
+            self._member(bytes(self._waiting[: self.piece]))
+            del self._waiting[: self.piece]
 
     def begin(self) -> None:
         """Begin a spliced member: what waits is written, and `spliced` may follow."""
@@ -68,13 +77,25 @@ class Stream:
             self._waiting.clear()
         return f"sha256:{self._blob.hexdigest()}", f"sha256:{self._diff.hexdigest()}" if self.diffing else ""
 
-    def _member(self, data: bytes) -> None:
+    def _account(self, data: bytes) -> None:
         if self.diffing:
             self._diff.update(data)
-        self._write(_HEADER + bytes(deflate.deflate_compress(data, _LEVEL)))
+
+    def _member(self, data: bytes) -> None:
+        self._account(data)
+        self._write(_HEADER + deflated(data))
         self.end(zlib.crc32(data), len(data))
 
     def _write(self, data: bytes) -> None:
         self._blob.update(data)
         self.size += len(data)
         self._out.write(data)
+
+
+def stream(out: IO[bytes], compression: str, *, diff: bool = True) -> Stream:
+    """The coder of a plan's `compression`; the one of zstd is only loaded when it is asked for."""
+    if compression == "zstd":
+        from cdaf.images.zstd import Frames
+
+        return Frames(out, diff=diff)
+    return Stream(out, diff=diff)

@@ -4,6 +4,7 @@ The image is a pure function of the plan, the content and the base; `ASSEMBLER_R
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,13 @@ import msgspec
 
 from cdaf import ASSEMBLER_REVISION, progress, store
 from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
-from cdaf.images import layer, listing, oci, parse, plan
-from cdaf.images.coder import Stream
+from cdaf.images import coder, layer, listing, oci, parse, plan
 from cdaf.images.content import Contents
 from cdaf.images.oci import Image
 from cdaf.registries import reference
 from cdaf.registries.reference import Reference
 
-_WORKERS = 2
+_WORKERS = 2  # `CDAF_WORKERS` says otherwise; no byte hangs on it
 _LISTINGS = "listings"
 INPUTS_LABEL = "io.cdaf.inputs"
 
@@ -63,7 +63,7 @@ def assemble(wanted: plan.ImagePlan, contents: Contents, promised: Sequence[Prom
     a transient error when the base cannot be read now.
     """
     base = _pinned(wanted.base, wanted.platform)
-    layers = _layers(wanted.layers, contents, promised)
+    layers = _layers(wanted.layers, contents, wanted.compression, promised)
     inputs = _inputs(wanted, contents)
     config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
     return _image(wanted.platform, base, layers, config, wanted.created)
@@ -80,7 +80,7 @@ def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) ->
     runtime.pop("Healthcheck", None)
     config = {**base.config, "config": runtime}
     created = config.get("created", "1980-01-01T00:00:00Z")
-    return _image(wanted.platform, base, _layers(wanted.layers, contents), config, created)
+    return _image(wanted.platform, base, _layers(wanted.layers, contents, "gzip"), config, created)
 
 
 def _pinned(pin: plan.BasePin, platform: str) -> Base:
@@ -143,28 +143,33 @@ def listings(wanted: plan.ImagePlan, made: Image) -> bytes:
 
 
 def _layers(
-    layers: Sequence[plan.Layer], contents: Contents, promised: Sequence[Promise] = ()
+    layers: Sequence[plan.Layer], contents: Contents, compression: str, promised: Sequence[Promise] = ()
 ) -> tuple[oci.Layer, ...]:
     """The layers from the cache where their inputs are the same, else written, some at a time."""
     dirs = {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, plan.Dir)}
     promises = promised if len(promised) == len(layers) else (None,) * len(layers)
-    keys = [_key(each, contents, dirs) for each in layers]
-    known = [_known(*each) for each in zip(layers, keys, promises, strict=True)]
+    keys = [_key(each, contents, dirs, compression) for each in layers]
+    known = [_known(*each, compression) for each in zip(layers, keys, promises, strict=True)]
     if all(known):
         return tuple(filter(None, known))
     from concurrent.futures import ThreadPoolExecutor
 
     def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
-        return found or _made(wanted, contents, dirs, key, promise)
+        return found or _made(wanted, contents, dirs, compression, key, promise)
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(int(os.environ.get("CDAF_WORKERS", _WORKERS))) as pool:
         return tuple(pool.map(made, known, layers, keys, promises))
 
 
 def _made(
-    wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], key: str, promise: Promise | None
+    wanted: plan.Layer,
+    contents: Contents,
+    dirs: Mapping[str, plan.Dir],
+    compression: str,
+    key: str,
+    promise: Promise | None,
 ) -> oci.Layer:
-    made = _write(wanted, contents, dirs, promise)
+    made = _write(wanted, contents, dirs, compression, promise)
     # A promised diff id is another's word: it serves his image, and is not kept for others'.
     diff_id = "" if promise else made.diff_id
     store.remember(_kind(promise), key, msgspec.json.encode((made.digest, diff_id, made.size)))
@@ -175,7 +180,7 @@ def _kind(promise: Promise | None) -> str:
     return "copies" if promise else "layers"
 
 
-def _known(wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer | None:
+def _known(wanted: plan.Layer, key: str, promise: Promise | None, compression: str) -> oci.Layer | None:
     for kind in ("layers", "copies") if promise else ("layers",):
         told = store.recall(kind, key)
         if told is None:
@@ -188,14 +193,16 @@ def _known(wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer |
         path = store.path("blobs", oci.hexed(digest))
         listed = promise is not None or store.recall(_LISTINGS, oci.hexed(digest)) is not None
         if listed and path.is_file() and path.stat().st_size == size:
-            return oci.Layer(digest, diff_id, size, oci.LAYER_GZIP, wanted.name, path)
+            return oci.Layer(digest, diff_id, size, oci.LAYERS[compression], wanted.name, path)
     return None
 
 
-def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], promise: Promise | None) -> oci.Layer:
+def _write(
+    wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], compression: str, promise: Promise | None
+) -> oci.Layer:
     total = sum(contents[name].size for name in plan.members((wanted,)))
     with store.writing("blobs") as (file, temporary), progress.transfer(f"layer {wanted.name}", total) as moved:
-        stream = Stream(file, diff=promise is None)
+        stream = coder.stream(file, compression, diff=promise is None)
         try:
             rows = layer.write(wanted, contents, dirs, stream)
         except BundleError:
@@ -211,16 +218,17 @@ def _write(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir],
     elif promise.digest == digest:
         diff_id = promise.diff_id
     else:
-        return _write(wanted, contents, dirs, None)
-    return oci.Layer(digest, diff_id, stream.size, oci.LAYER_GZIP, wanted.name, path)
+        return _write(wanted, contents, dirs, compression, None)
+    return oci.Layer(digest, diff_id, stream.size, oci.LAYERS[compression], wanted.name, path)
 
 
-def _key(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> str:
+def _key(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], compression: str) -> str:
     missing = sorted(plan.members((wanted,)) - set(contents))
     if missing:
         raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
     told = (
         ASSEMBLER_REVISION,
+        compression,
         wanted.entries,
         {name: contents[name].sha256 for name in plan.members((wanted,))},
         dirs,

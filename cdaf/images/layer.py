@@ -107,20 +107,19 @@ def destination(entry: plan.Unpack, name: str) -> tuple[str, int | None]:
 
 def _splicing(reader: Reader, member: wheelzip.Entry, archive: str) -> Writer:
 
-    def copy(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
-        if member.method != wheelzip.DEFLATED:
-            return _stored(stream, pieces)
+    def copy(stream: Stream) -> tuple[int, int]:
+        if not (stream.splices and member.method == wheelzip.DEFLATED):
+            return _stored(stream, wheelzip.contents(reader, member))
+        pieces = wheelzip.raw(reader, member)
         return _deflated(stream, pieces) if stream.diffing else _as_it_is(stream, pieces, member)
 
     def write(stream: Stream) -> int:
         try:
-            told = copy(stream, wheelzip.raw(reader, member))
+            told = copy(stream)
         except ImageError as error:
             raise ImageError(f"{archive}: {member.name}: {error.message}", "package the service again") from error
         if told != (member.crc, member.size):
             raise ImageError(f"{archive}: {member.name} holds other bytes than the archive says")
-        if member.method == wheelzip.DEFLATED:
-            stream.end(*told)
         return told[0]
 
     return write
@@ -141,6 +140,7 @@ def _deflated(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
         stream.spliced(piece)
         stream.inflated(data)
         crc, size = zlib.crc32(data, crc), size + len(data)
+    stream.end(crc, size)
     return crc, size
 
 
@@ -149,6 +149,7 @@ def _as_it_is(stream: Stream, pieces: Iterator[bytes], member: wheelzip.Entry) -
     stream.begin()
     for piece in pieces:
         stream.spliced(piece)
+    stream.end(member.crc, member.size)
     return member.crc, member.size
 
 

@@ -8,12 +8,13 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from cdaf.errors import BundleError
-from cdaf.images import tarform
+from cdaf.images import tarform, zstd
 
 if TYPE_CHECKING:
     import tarfile
 
 _KINDS = {b"0": "file", b"2": "link", b"5": "dir"}
+_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 _CHUNK = 1 << 20
 _SHOWN = 5
 
@@ -65,8 +66,13 @@ def read(blob: Path) -> tuple[Row, ...]:
     """What a layer that was written really holds, by another reader than its writer."""
     import tarfile
 
-    with tarfile.open(blob) as archive:
-        return tuple(_row(archive, each) for each in archive)
+    with blob.open("rb") as raw:
+        if raw.read(4) != _ZSTD:
+            with tarfile.open(blob) as archive:
+                return tuple(_row(archive, each) for each in archive)
+        raw.seek(0)
+        with tarfile.open(fileobj=zstd.inflated(raw), mode="r|") as archive:
+            return tuple(_row(archive, each) for each in archive)
 
 
 def _row(archive: "tarfile.TarFile", entry: "tarfile.TarInfo") -> Row:

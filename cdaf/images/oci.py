@@ -19,6 +19,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = LAYER + "+gzip"
 LAYER_ZSTD = LAYER + "+zstd"
+LAYERS = {"gzip": LAYER_GZIP, "zstd": LAYER_ZSTD}  # by the plan's `compression`
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
