@@ -141,5 +141,6 @@ def test_a_damaged_archive_is_refused(wheel: content.Content, where: str) -> Non
 
 
 def test_every_path_has_its_origin(wheel: content.Content) -> None:
-    found = layer.paths(plan.Layer("pkg", (unpack(),)), {"deps/pkg.whl": wheel})
+    told = layer.paths(plan.Layer("pkg", (unpack(),)), {"deps/pkg.whl": wheel}, {})
+    found = {header.path: origin for header, origin in told}
     assert found["app/.venv/bin/tool"] == "deps/pkg.whl!pkg-1.data/scripts/tool"

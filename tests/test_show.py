@@ -37,20 +37,30 @@ def sealed(tmp_path: Path) -> bundle.Bundle:
 
 
 def test_every_path_has_an_origin(sealed: bundle.Bundle) -> None:
-    found = show.paths(sealed)["linux/amd64"]
+    found = {each.path: each for each in show.paths(sealed)["linux/amd64"]}
     site = "/app/.venv/lib/python3.13/site-packages"
-    assert found[f"{site}/flask/__init__.py"] == f"{WHEEL}!flask/__init__.py"
-    assert found[f"{site}/flask/templates/a b.html"] == f"{WHEEL}!flask/templates/a b.html"
-    assert found["/app/orders.py"] == "app/orders.py"
-    assert found["/app/.venv/bin/python"] == "link"
+    assert found[f"{site}/flask/__init__.py"].origin == f"{WHEEL}!flask/__init__.py"
+    assert found[f"{site}/flask/templates/a b.html"].origin == f"{WHEEL}!flask/templates/a b.html"
+    source = found["/app/orders.py"]
+    assert (source.origin, source.owner, source.layer, source.size) == ("app/orders.py", "service", "service", 16)
+    link = found["/app/.venv/bin/python"]
+    assert (link.kind, link.target, link.size) == ("link", "/usr/local/bin/python3.13", None)
+    state = found["/app/state"]
+    assert (state.kind, state.mode, state.uid, state.gid) == ("dir", "0755", 10001, 10001)
+    assert (found[site].kind, found[site].origin) == ("dir", "folder")
 
 
 def test_files_on_the_command_line(sealed: bundle.Bundle) -> None:
     text = run("show", sealed.path, "--files")
     assert text.splitlines()[0] == "Files of linux/amd64"
-    assert re.search(r"^/app/orders.py +app/orders.py$", text, re.MULTILINE)
+    assert re.search(r"^/app/orders.py +0644 +0:0 +16 +service +orders +app/orders.py$", text, re.MULTILINE)
+    assert "\nNot listed: what the base holds\n" in text
     told = json.loads(run("show", sealed.path, "--files", "--json"))
-    assert told["files"] == show.paths(sealed)
+    [source] = [each for each in told["files"]["linux/amd64"] if each["path"] == "/app/orders.py"]
+    assert source["owner"] == "service"
+    assert told["not_listed"] == [
+        {"platform": "linux/amd64", "base": "python:3.13-slim", "digest": bundlekit.BASE.digest}
+    ]
 
 
 def test_tables(sealed: bundle.Bundle) -> None:

@@ -58,6 +58,8 @@ class Dependency(Table, frozen=True, kw_only=True):
 
     `url` is upstream's, without credentials; `hash` is the lock's, with its algorithm (`sha512:…`); `sha256` is ours.
     An archive built at package time has `built_from` (the sdist's URL, a git URL with its commit, or a path).
+    `license` is what the archive says of itself, an SPDX expression where it has one; `requires` names the
+    dependencies that this one needs, as the lock has them.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Dependency(Table, frozen=True, kw_only=True):
     url: str | None = None
     hash: str | None = None
     built_from: str | None = None
+    license: str | None = None
+    requires: tuple[str, ...] = ()
 
 
 class Layer(Table, frozen=True, kw_only=True):

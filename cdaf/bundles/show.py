@@ -1,15 +1,22 @@
 """What is in a bundle, as tables: service, source, bases, dependencies, layers, and every path of the image."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from cdaf.bundles import bundle as bundles
+from cdaf.bundles import owners, sbom
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
-from cdaf.images import building, layer
-from cdaf.images.plan import members
-from cdaf.terminal.console import Table, size
+from cdaf.errors import UsageError
+from cdaf.images import building
+from cdaf.images.content import Contents
+from cdaf.images.plan import ImagePlan, members
+from cdaf.terminal.console import Table
+from cdaf.terminal.units import size
+
+_OF_DEPENDENCIES = ("name", "version", "group", "platforms", "licence", "bytes", "archive")
 
 
 def tables(bundle: Bundle) -> list[Table]:
@@ -21,28 +28,90 @@ def tables(bundle: Bundle) -> list[Table]:
         Table("Base", ("platform", "reference", "digest", "for"), _bases(manifest)),
         Table("Image", ("platform", "digest", ""), _images(manifest)),
         Table("Layers", ("platform", "layer", "entries", "bytes"), _layers(bundle)),
-        Table("Dependencies", ("name", "version", "group", "platforms", "bytes", "archive"), _dependencies(bundle)),
+        Table(
+            "Dependencies",
+            ("name", "version", "group", "platforms", "licence", "bytes", "archive"),
+            _dependencies(bundle),
+        ),
         Table("Smoke test", ("", ""), _smoke(manifest)),
         Table("Publish", ("", ""), _publish(manifest)),
         Table("Made by", ("", ""), _tools(manifest)),
     ]
 
 
-def paths(bundle: Bundle) -> dict[str, dict[str, str]]:
-    """By platform: every path that the plan places in the image, and the member that it comes from."""
+class Path(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One path of an image: what stands there, the layer that brings it, and what it comes from.
+
+    `origin` is a member of the bundle, with the name inside where that is an archive: `archive!member`; links and
+    folders come from the plan alone. `owner` is the `bom-ref` of its component in the bill of materials.
+    """
+
+    path: str
+    kind: str
+    mode: str
+    uid: int
+    gid: int
+    layer: str
+    origin: str
+    owner: str
+    size: int | None = None
+    target: str | None = None
+
+
+def paths(bundle: Bundle) -> dict[str, list[Path]]:
+    """By platform: every path of the image above its base, each with its one owner."""
     held = building.contents(bundle)
+    return {plan.platform: list(_paths(bundle.manifest, plan, held)) for plan in bundle.plans.images}
+
+
+def _paths(manifest: Manifest, plan: ImagePlan, held: Contents) -> Iterator[Path]:
+    refs = {each.archive: each.purl for each in owners.dependencies(manifest, plan)}
+    for each in owners.paths(plan.layers, plan, held, refs):
+        header = each.header
+        size = header.size if header.kind == "file" else None
+        known = header.kind, f"{header.mode:04o}", header.uid, header.gid, each.layer, each.origin
+        yield Path(f"/{header.path}", *known, refs.get(each.owner, sbom.ROOT), size, header.target or None)
+
+
+def path_data(bundle: Bundle) -> dict[str, Any]:
+    """The paths of each platform's image, as data, and the bases, whose own paths are in no bundle."""
+    bases = [each for each in bundle.manifest.bases if each.role == "image"]
     return {
-        plan.platform: {f"/{path}": origin for each in plan.layers for path, origin in layer.paths(each, held).items()}
-        for plan in bundle.plans.images
+        "files": {platform: msgspec.to_builtins(found) for platform, found in paths(bundle).items()},
+        "not_listed": [{"platform": b.platform, "base": b.reference, "digest": b.digest} for b in bases],
     }
 
 
 def path_tables(bundle: Bundle) -> list[Table]:
-    """The paths of each platform's image; archives are named with the member inside, `archive!member`."""
+    """The paths of each platform's image with their owners, and the bases that are beneath."""
+    names = {each.purl: each.name for each in bundle.manifest.dependencies} | {sbom.ROOT: bundle.manifest.service.name}
+    bases = [each for each in _bases(bundle.manifest) if each[3] == "image"]
     return [
-        Table(f"Files of {platform}", ("path", "from"), sorted(found.items()))
-        for platform, found in paths(bundle).items()
+        *(
+            Table(
+                f"Files of {platform}",
+                ("path", "mode", "owner", "bytes", "layer", "of", "from"),
+                [_row(each, names) for each in found],
+            )
+            for platform, found in paths(bundle).items()
+        ),
+        Table("Not listed: what the base holds", ("platform", "reference", "digest"), [each[:3] for each in bases]),
     ]
+
+
+def _row(each: Path, names: Mapping[str, str]) -> tuple[str, ...]:
+    shown = f"{each.path} -> {each.target}" if each.target else each.path
+    told = each.mode, f"{each.uid}:{each.gid}", "" if each.size is None else str(each.size)
+    return shown, *told, each.layer, names.get(each.owner, each.owner), each.origin
+
+
+def bill(bundle: Bundle, platform: str | None) -> bytes:
+    """The sealed bill of materials of one platform's image. Raises UsageError when it is not clear which."""
+    there = [each.platform for each in bundle.plans.images]
+    if platform not in there and (platform or len(there) != 1):
+        wrong = f"has no image for {platform}" if platform else "has a bill of materials for each platform"
+        raise UsageError(f"{bundle.path.name} {wrong}", f"name one with --platform: {', '.join(there)}")
+    return bundles.data(bundle, sbom.name(platform or there[0]))
 
 
 def whole(bundle: Bundle) -> dict[str, Any]:
@@ -110,7 +179,7 @@ def _layers(bundle: Bundle) -> list[tuple[str, ...]]:
 
 def _dependencies(bundle: Bundle) -> list[tuple[str, ...]]:
     return [
-        (d.name, d.version, d.group, ", ".join(d.platforms), _sum(bundle, [d.archive]), d.archive)
+        (d.name, d.version, d.group, ", ".join(d.platforms), d.license or "", _sum(bundle, [d.archive]), d.archive)
         for d in bundle.manifest.dependencies
     ]
 

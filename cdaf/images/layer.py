@@ -50,11 +50,11 @@ def _write(item: Item, stream: Stream) -> listing.Row:
     return listing.Row(header.path, header.kind, header.mode, header.uid, header.gid, header.size, header.target, crc)
 
 
-def paths(layer: plan.Layer, contents: Contents) -> dict[str, str]:
-    """Every path that the layer places, with the member (and the name within it) that it comes from."""
+def paths(layer: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -> list[tuple[Header, str]]:
+    """Every entry of the layer in order, with the member (and the name within it) that it comes from."""
     with ExitStack() as opened:
         items = _by_path(_items(layer, contents, opened, []), [])
-        return {item.header.path: item.origin for item in items.values()}
+        return [(item.header, item.origin) for item in _with_parents(items, dirs)]
 
 
 def _items(layer: plan.Layer, contents: Contents, opened: ExitStack, found: list[str]) -> Iterator[Item]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cdaf import ASSEMBLER_REVISION, __version__
-from cdaf.bundles import bundle, manifest
+from cdaf.bundles import bundle, manifest, sbom
 from cdaf.bundles.manifest import Foretold, Layer, Manifest
 from cdaf.images import content, image, plan
 from cdaf.images.content import Content
@@ -116,6 +116,8 @@ def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, C
 
     Raises ProjectError when a file changed since the image was foretold from it.
     """
+    bills = sbom.members(described, plans, sealed)
+    sealed = {**sealed, **{name: content.of_bytes(data) for name, data in bills.items()}}
     sources = {name: content.source(each) for name, each in sealed.items()}
     is_new = not into.exists()
     made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})

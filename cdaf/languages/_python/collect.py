@@ -59,23 +59,25 @@ def obtain(project: Project, pins: Pins, choices: Sequence[Choice], goals: Seque
         finally:
             for each in arrivals.values():
                 each.cancel()  # of what has not come; nobody may wait for it any longer
-        archives = [_fetched(choice, got[choice.url]) for choice in wheels.values()]
+        archives = [_fetched(choice, got[choice.url], goals) for choice in wheels.values()]
         archives += [archive for each in building_now for archive in each.result()]
     _one_name_each(archives)
     return sorted(archives, key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
 
 
-def _read(choice: Choice, goals: Sequence[Target], path: Path, sha256: str) -> None:
+def _read(choice: Choice, goals: Sequence[Target], path: Path, sha256: str) -> list[wheel.Reading]:
     """Read a wheel for every Python it is spread for, so that an unfit one is refused before anything is planned."""
-    for python in sorted({goal.python for goal in goals if goal.platform in choice.platforms}):
-        wheel.read(path, sha256, choice.filename, python)
+    pythons = sorted({goal.python for goal in goals if goal.platform in choice.platforms})
+    return [wheel.read(path, sha256, choice.filename, python) for python in pythons]
 
 
-def _fetched(choice: Choice, got: fetch.Got) -> languages.Archive:
+def _fetched(choice: Choice, got: fetch.Got, goals: Sequence[Target]) -> languages.Archive:
     algorithm, value = next(iter(choice.hashes.items()))
     url = choice.url if "://" in choice.url and not choice.url.startswith("file:") else None
     dependency = _dependency(choice, choice.filename, got.sha256, choice.version, choice.platforms)
-    return languages.Archive(got.path, _with(dependency, url=url, hash=f"{algorithm}:{value}"))
+    readings = _read(choice, goals, got.path, got.sha256)
+    told = next((each.license for each in readings), "") or None
+    return languages.Archive(got.path, _with(dependency, url=url, hash=f"{algorithm}:{value}", license=told))
 
 
 def _build(
@@ -166,11 +168,12 @@ def _benches(project: Project, choice: Choice, goals: Sequence[Target], pins: Pi
 def _archive(
     project: Project, choice: Choice, made: Made, platforms: tuple[str, ...], goals: Sequence[Target]
 ) -> languages.Archive:
-    version = ""
+    version = told = ""
     for python in sorted({goal.python for goal in goals if goal.platform in platforms}):
-        version = wheel.read(made.path, made.sha256, made.filename, python).version
+        reading = wheel.read(made.path, made.sha256, made.filename, python)
+        version, told = reading.version, reading.license
     dependency = _dependency(choice, made.filename, made.sha256, version or choice.version, platforms)
-    return languages.Archive(made.path, _with(dependency, built_from=_origin(project, choice)))
+    return languages.Archive(made.path, _with(dependency, built_from=_origin(project, choice), license=told or None))
 
 
 def _origin(project: Project, choice: Choice) -> str:
@@ -186,14 +189,17 @@ def _origin(project: Project, choice: Choice) -> str:
 
 
 def _dependency(choice: Choice, filename: str, sha256: str, version: str, platforms: tuple[str, ...]) -> Dependency:
+    from urllib.parse import quote
+
     return Dependency(
         name=choice.name,
         version=version,
-        purl=f"pkg:pypi/{choice.name}@{version}",
+        purl=f"pkg:pypi/{choice.name}@{quote(version, safe='')}",
         archive=f"deps/{filename}",
         sha256=sha256,
         platforms=platforms,
         group="main" if choice.main else "smoke",
+        requires=choice.requires,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,7 @@ def _key(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> 
 
 
 def _ask(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> Answer:
-    from cdaf.languages._python import select, stale
+    from cdaf.languages._python import edges, select, stale
 
     if unknown := _unknown(project):
         raise ProjectError(
@@ -180,7 +180,12 @@ def _ask(project: Project, lock: lockfile.Lockfile, goals: Sequence[Target]) -> 
         stale.refuse(project.root, lock)
         main, smoke = _exports(project, lock)
         choices = select.choose(select.parse(main), select.parse(smoke) if smoke else None, goals, project.root)
-    return Answer(choices, _version())
+        needs = edges.find(lock.data, goals, project.settings.service.extras)
+    return Answer(tuple(_with_needs(each, needs) for each in choices), _version())
+
+
+def _with_needs(choice: Choice, needs: Mapping[str, tuple[str, ...]]) -> Choice:
+    return msgspec.structs.replace(choice, requires=needs.get(choice.name, ()))
 
 
 def _exports(project: Project, lock: lockfile.Lockfile) -> tuple[bytes, bytes | None]:

@@ -14,7 +14,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` says what it is: a `wheel` to spread, an `sdist` to fetch and build, a `git` commit or a `directory` to
     build. `url` has no credentials; a `file:` URL or an absolute path stands for an archive on this machine, and
-    `directory` is a folder's path. `main` are the platforms whose image holds it, `smoke` those whose checks do.
+    `directory` is a folder's path. `requires` names what it needs, of what the lock names. `main` are the platforms
+    whose image holds it, `smoke` those whose checks do.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = ""
     commit: str = ""
     subdirectory: str = ""
+    requires: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
 

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,19 @@ from cdaf.languages._python.values import VENV
 INSTALLER = b"cdaf\n"
 _DROPPED = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")
 _READ = (".dist-info/WHEEL", ".dist-info/METADATA", ".dist-info/entry_points.txt")
+_LONGEST_LICENSE = 60
+# The classifiers that stand for one licence alone, and its SPDX identifier; others leave its version open.
+_LICENSES = {
+    "MIT License": "MIT",
+    "ISC License (ISCL)": "ISC",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
+    "GNU General Public License v3 or later (GPLv3+)": "GPL-3.0-or-later",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
+    "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
+}
 _LARGEST = 1 << 24  # of what is held in memory: deflate makes a gigabyte out of a megabyte
 
 
@@ -48,6 +61,7 @@ class Reading(msgspec.Struct, frozen=True):
     written: tuple[Written, ...]
     version: str
     tags: tuple[str, ...]
+    license: str = ""
 
 
 class Inside(msgspec.Struct, frozen=True):
@@ -194,7 +208,8 @@ def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     }
     used = tuple(each for each in rewrites if any(name.startswith(each.source + "/") for name in inside))
     version = metadata.get("version", [""])[0]
-    return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tuple(told.get("tag", ())))
+    tags = tuple(told.get("tag", ()))
+    return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tags, license_of(metadata))
 
 
 def _headers(data: bytes) -> dict[str, list[str]]:
@@ -206,6 +221,20 @@ def _headers(data: bytes) -> dict[str, list[str]]:
         name, _, value = line.partition(":")
         found.setdefault(name.strip().lower(), []).append(value.strip())
     return found
+
+
+def license_of(metadata: Mapping[str, Sequence[str]]) -> str:
+    """What a package's metadata says of its licence (core metadata specification), an SPDX expression if it can be.
+
+    `License` may hold a whole text, of which only the first line is seen here: then the classifiers tell more.
+    """
+    expression, words = (metadata.get(name, [""])[0] for name in ("license-expression", "license"))
+    if expression or (words and len(words) <= _LONGEST_LICENSE and words.upper() != "UNKNOWN"):
+        return expression or words
+    said = [each for each in metadata.get("classifier", ()) if each.startswith("License ::")]
+    names = dict.fromkeys(each.rpartition("::")[2].strip() for each in said)
+    known = [_LICENSES.get(name, name) for name in names if name != "OSI Approved"]
+    return " OR ".join(known) if all(each in _LICENSES.values() for each in known) else ", ".join(known)
 
 
 def _rewrites(info: str, python: str) -> tuple[Rewrite, ...]:
