@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cdaf import progress
-from cdaf.bases import rootfs, versions
+from cdaf.bases import audit, elf, rootfs, versions
 from cdaf.bases.rootfs import Blob, Node
 from cdaf.images import parse as oci_parse
 from cdaf.projects.pins import Base, Facts, Sidecar
@@ -21,8 +21,11 @@ _LIBRARY = re.compile(r"(?:lib|ld-)[^/]*\.so\.[0-9.]+")
 # Read on the way through the layers, so that they are inflated once; what is missing here is found all the same.
 _READ = re.compile(
     r"(?:^|/)(?:etc/(?:passwd|group)|dpkg/(?:status|status\.d/[^/]+)|apk/db/installed|libc\.so\.6|libc-[0-9.]+\.so"
-    r"|ld-musl-[^/]+\.so\.1|python3[0-9.]*|libpython3[0-9.]+\.so\.1\.0|patchlevel\.h)$"
+    r"|ld-musl-[^/]+\.so\.1|python3[0-9.]*|libpython3[0-9.]+\.so\.1\.0|patchlevel\.h"
+    r"|lib(?:stdc\+\+|gcc_s|gomp|atomic|z)\.so\.[0-9.]+)$"
 )
+# What wheels may take from the system by the manylinux policies, and has versions of its own beside glibc.
+_RUNTIMES = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libatomic.so.1", "libz.so.1")
 _TEXTS = {
     "passwd": ("/etc/passwd",),
     "group": ("/etc/group",),
@@ -76,6 +79,7 @@ def gather(blobs: Sequence[Blob], environment: Mapping[str, str], platform: str,
         if node.kind == "file"
     }
     files |= versions.libc_files(root, folders)
+    files |= _runtimes(root, folders)
     files |= versions.interpreter_files(root, program, folders) if program else {}
     read = rootfs.contents(blobs, files)
     libc, libc_version = versions.libc(read, name)
@@ -85,6 +89,7 @@ def gather(blobs: Sequence[Blob], environment: Mapping[str, str], platform: str,
         libc=libc,
         libc_version=libc_version,
         libraries=_libraries(root, folders),
+        symbols=_symbols(read),
         passwd=_text(read, "passwd"),
         group=_text(read, "group"),
     )
@@ -133,3 +138,15 @@ def _libraries(root: Node, folders: Sequence[str]) -> tuple[str, ...]:
         behind = {node.target for node in here.values() if node.kind == "link"}
         names |= {key for key in here if key not in behind and rootfs.find(root, f"{folder}/{key}")}
     return tuple(sorted(names))
+
+
+def _runtimes(root: Node, folders: Sequence[str]) -> dict[str, Node]:
+    found = {name: _file(root, *(f"{folder}/{name}" for folder in folders)) for name in _RUNTIMES}
+    return {f"runtime/{name}": node for name, node in found.items() if node}
+
+
+def _symbols(read: Mapping[str, bytes]) -> tuple[str, ...]:
+    found = {name: elf.of_bytes(read.get(f"runtime/{name}", b"")) for name in _RUNTIMES}
+    return tuple(
+        f"{name}({version})" for name, each in sorted(found.items()) if each for version in audit.newest(each.defined)
+    )

@@ -23,6 +23,7 @@ class Facts(Table, frozen=True, kw_only=True):
 
     `interpreter` and `interpreter_version` are the language's ("/usr/local/bin/python3.13", "3.13.5"), empty on a
     base without one; `libc` is glibc or musl, empty on scratch; `libraries` are the shared libraries' file names;
+    `symbols` the highest symbol versions of compilers' runtimes, as RPM writes them ("libgcc_s.so.1(GCC_14.0.0)");
     `passwd` and `group` are the files' whole text.
     """
 
@@ -31,6 +32,7 @@ class Facts(Table, frozen=True, kw_only=True):
     libc: str = ""
     libc_version: str = ""
     libraries: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
     passwd: str = ""
     group: str = ""
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import msgspec
 
+from cdaf.bases import elf
+from cdaf.bases.elf import Elf
 from cdaf.errors import ImageError, ResolveError, faults
 from cdaf.images import content, wheelzip
 from cdaf.images.plan import Rewrite
-from cdaf.languages._python import memo, scripts
+from cdaf.languages._python import memo, modules, scripts
 from cdaf.languages._python.values import VENV
 
 INSTALLER = b"cdaf\n"
@@ -52,7 +54,7 @@ class Reading(msgspec.Struct, frozen=True):
     """A wheel, read once.
 
     `files` are all paths of the virtual environment that it fills, with the urlsafe base64 of their SHA-256; `skip`
-    and `rewrites` are the plan's, `written` what is generated.
+    and `rewrites` are the plan's, `written` what is generated, `native` what its ELF files ask for, by path.
     """
 
     files: dict[str, str]
@@ -62,6 +64,7 @@ class Reading(msgspec.Struct, frozen=True):
     version: str
     tags: tuple[str, ...]
     license: str = ""
+    native: dict[str, Elf] = {}
 
 
 class Inside(msgspec.Struct, frozen=True):
@@ -70,6 +73,7 @@ class Inside(msgspec.Struct, frozen=True):
     size: int
     digest: str
     data: bytes = b""
+    native: Elf | None = None
 
 
 def site_packages(python: str) -> str:
@@ -136,7 +140,9 @@ def _inside(reader: content.Reader, entry: wheelzip.Entry) -> Inside:
     digest, crc, size = hashlib.sha256(), 0, 0
     wanted = entry.name.endswith(_READ)
     kept = bytearray()
-    for data in wheelzip.contents(reader, entry):
+    native: list[Elf] = []
+    pieces = wheelzip.contents(reader, entry)
+    for data in elf.passing(pieces, entry.size, modules.entrance(entry.name), native):
         # Of scripts, which may be large programs, only those are needed whose first line is ours to write.
         wanted = wanted or (size == 0 and ".data/scripts/" in entry.name and scripts.shebang(data) is not None)
         digest.update(data)
@@ -149,7 +155,7 @@ def _inside(reader: content.Reader, entry: wheelzip.Entry) -> Inside:
             raise ValueError(f"{entry.name} is larger than {_LARGEST} bytes")
     if (crc, size) != (entry.crc, entry.size):
         raise ValueError(f"{entry.name} is damaged")
-    return Inside(size, _base64(digest.digest()), bytes(kept))
+    return Inside(size, _base64(digest.digest()), bytes(kept), next(iter(native), None))
 
 
 def _base64(digest: bytes) -> str:
@@ -209,7 +215,8 @@ def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     used = tuple(each for each in rewrites if any(name.startswith(each.source + "/") for name in inside))
     version = metadata.get("version", [""])[0]
     tags = tuple(told.get("tag", ()))
-    return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tags, license_of(metadata))
+    native = {path: found.native for path, found in placed.items() if found.native}
+    return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tags, license_of(metadata), native)
 
 
 def _headers(data: bytes) -> dict[str, list[str]]:
