@@ -1,8 +1,11 @@
 """One layer of the plan as a tar: its entries in order of path, written straight from the bundle's archives."""
 
+import errno
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache, partial
+from typing import IO, Any
 
 import msgspec
 
@@ -58,9 +61,10 @@ def paths(layer: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir]) -
 
 
 def _items(layer: plan.Layer, contents: Contents, opened: ExitStack, found: list[str]) -> Iterator[Item]:
+    held: Callable[[], Any] = cache(lambda: opened.enter_context(_scratch()))
     for entry in layer.entries:
         if isinstance(entry, plan.Unpack):
-            yield from _unpacked(entry, contents, opened, found)
+            yield from _unpacked(entry, contents, opened, held, found)
         elif isinstance(entry, plan.Place):
             yield _placed(entry, contents)
         elif isinstance(entry, plan.Link):
@@ -78,21 +82,61 @@ def _placed(entry: plan.Place, contents: Contents) -> Item:
     return Item(Header(entry.path.lstrip("/"), "file", entry.mode, source.size), entry.member, copy)
 
 
-def _unpacked(entry: plan.Unpack, contents: Contents, opened: ExitStack, found: list[str]) -> Iterator[Item]:
+def _unpacked(
+    entry: plan.Unpack, contents: Contents, opened: ExitStack, held: Callable[[], IO[bytes]], found: list[str]
+) -> Iterator[Item]:
     try:
         reader = opened.enter_context(content.reading(contents[entry.archive]))
-        inside = wheelzip.entries(reader)
+        items = _untarred(entry, reader, held()) if _is_tar(reader) else _unzipped(entry, reader)
+        yield from list(items)
     except BundleError:
         raise
     except (CdafError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         found.append(f"{entry.archive}: {error}")
-        return
+
+
+def _unzipped(entry: plan.Unpack, reader: Reader) -> Iterator[Item]:
     skipped = frozenset(entry.skip)
-    for member in inside:
+    for member in wheelzip.entries(reader):
         if member.name not in skipped:
-            path, mode = destination(entry, member.name)
-            header = Header(path.lstrip("/"), "file", mode or (0o755 if member.executable else 0o644), member.size)
+            header = _header(entry, member.name, member.size, member.executable)
             yield Item(header, f"{entry.archive}!{member.name}", _splicing(reader, member, entry.archive))
+
+
+def _is_tar(reader: Reader) -> bool:
+    """Whether an archive is a tar or a gzip, as far as its first bytes tell."""
+    head = reader.at(0, 512)
+    return head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar"
+
+
+def _scratch() -> Any:
+    from cdaf.images import tarread  # tarfile takes as long to import as all else here
+
+    return tarread.scratch()
+
+
+def _untarred(entry: plan.Unpack, reader: Reader, held: IO[bytes]) -> Iterator[Item]:
+    from cdaf.images import tarread
+
+    def copy(stream: Stream, member: tarread.Member) -> int:
+        return _stored(stream, tarread.pieces(member, held))[0]
+
+    skipped = frozenset(entry.skip)
+    for member in tarread.members(reader, held):
+        if member.name in skipped:
+            continue
+        header, origin = _header(entry, member.name, member.size, member.executable), f"{entry.archive}!{member.name}"
+        if member.target:
+            yield Item(Header(header.path, "link", 0o777, target=member.target), origin)
+        else:
+            yield Item(header, origin, partial(copy, member=member))
+
+
+def _header(entry: plan.Unpack, name: str, size: int, executable: bool) -> Header:
+    path, mode = destination(entry, name)
+    return Header(path.lstrip("/"), "file", mode or (0o755 if executable else 0o644), size)
 
 
 def destination(entry: plan.Unpack, name: str) -> tuple[str, int | None]:

@@ -24,7 +24,7 @@ class Rewrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Unpack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do", tag="unpack"):
-    """Spread an archive of the bundle under `prefix`.
+    """Spread an archive of the bundle, a zip or a tar (gzip'ed or not), under `prefix`.
 
     `strip` leading components are removed; `rewrites` (first match wins) are tried before `prefix`;
     members named in `skip` (exact names, before strip) are left out.
