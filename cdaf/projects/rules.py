@@ -128,9 +128,10 @@ def _image(settings: Settings) -> Iterator[str]:
     for platform in settings.image.platforms:
         if platform not in PLATFORMS:
             yield f"image.platforms: {platform!r} is not one of {', '.join(PLATFORMS)}"
-    for pattern in settings.image.exclude:
+    listed = [("exclude", each) for each in settings.image.exclude]
+    for key, pattern in [*listed, *(("unaudited", each) for each in settings.image.unaudited)]:
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
-            yield f"image.exclude: {pattern!r} is no pattern of paths below site-packages, as **/tests/** is"
+            yield f"image.{key}: {pattern!r} is no pattern of paths below site-packages, as **/tests/** is"
     if len(set(settings.image.platforms)) < len(settings.image.platforms):
         yield "image.platforms: a platform stands there twice"
 
