@@ -55,7 +55,7 @@ def release(
     with step("image"):
         images = building.images(opened)
         journal = releasing.journal(opened, images, record)
-    with step("smoke"):
+    with step("smoke"), releasing.uploading(opened, images, () if dry_run else destinations):
         journal = releasing.test(opened, images, journal, keep=keep)
     with step("publish"):
         publish = releasing.foretell if dry_run else releasing.publish

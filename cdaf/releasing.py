@@ -1,6 +1,7 @@
 """The steps of a release, each for itself: what the single commands of CD do, and `flow.release` in one go."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from cdaf.bundles.manifest import Manifest
 from cdaf.errors import UsageError
 from cdaf.images import oci
 from cdaf.images.oci import Image
+from cdaf.net import transfers
 from cdaf.record import Record, Tested
 from cdaf.reports.report import HTML, JUNIT
 from cdaf.settings import config
@@ -86,6 +88,20 @@ def _results(report: SmokeReport) -> list[Tested]:
         )
         for each in report.platforms
     ]
+
+
+@contextmanager
+def uploading(opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target]) -> Iterator[None]:
+    """Send blobs to the destinations that take them ahead, while the block tests the image; manifests are not sent.
+
+    What fails here is only noted: publishing tries it again, and tells. A block that fails ends the uploads at once.
+    """
+    with transfers.workers(max(1, len(destinations)), abandoning=True) as pool:
+        running = {each: pool.submit(targets.ahead, each, Release(opened, images)) for each in destinations}
+        yield
+        for each, upload in running.items():
+            if (error := upload.exception()) is not None:
+                progress.note(f"{each}: not all could be sent during the test: {error}")
 
 
 def publish(

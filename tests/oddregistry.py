@@ -126,6 +126,7 @@ def serving(**habits: object) -> Iterator[Odd]:
 class _Handler(BaseHTTPRequestHandler):
     registry: Odd
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     fault: Fault | None = None
 
     def log_message(self, *_: object) -> None:
@@ -348,6 +349,7 @@ class _Handler(BaseHTTPRequestHandler):
             ):
                 continue
             entry = {"mediaType": kind, "digest": name, "size": len(data), "artifactType": told.get("artifactType", "")}
+            entry |= {"annotations": told["annotations"]} if "annotations" in told else {}
             if wanted in ("", entry["artifactType"]):
                 found.append(entry)
         headers = {"Content-Type": "application/vnd.oci.image.index.v1+json"}

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import msgspec
 
 from cdaf.errors import PublishError
-from cdaf.images import oci
+from cdaf.images import artifacts, oci
+from cdaf.images.artifacts import Artifact, Referrer
 from cdaf.images.oci import Descriptor, Image
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -28,16 +29,22 @@ def tags(folder: Path) -> dict[str, str]:
     return {_name(entry): str(entry.get("digest")) for entry in _existing(folder) or () if _name(entry)}
 
 
-def write(folder: Path, images: Sequence[Image], names: Sequence[str] = ()) -> Literal["created", "present"]:
+def write(
+    folder: Path,
+    images: Sequence[Image],
+    names: Sequence[str] = (),
+    attached: Sequence[tuple[Descriptor, Artifact]] = (),
+) -> Literal["created", "present"]:
     """Write images under tags; a layout that is there is added to, and its other entries stay.
 
-    Raises ImageError when a base layer is not in the cache, PublishError when the folder is something else or cannot
-    be written to.
+    `attached` are artifacts with the manifests that they refer to; they are listed as in a registry without the
+    referrers API, in an index under a tag of their subject's. Raises ImageError when a base layer is not in the cache,
+    PublishError when the folder is something else or cannot be written to.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(folder) as scratch, _locked(folder):
-            return _write(folder, images, names, scratch)
+            return _write(folder, images, names, attached, scratch)
     except OSError as error:
         raise PublishError(
             f"{folder} cannot be written: {error.strerror or error}",
@@ -46,19 +53,49 @@ def write(folder: Path, images: Sequence[Image], names: Sequence[str] = ()) -> L
         ) from error
 
 
-def _write(folder: Path, images: Sequence[Image], names: Sequence[str], scratch: Path) -> Literal["created", "present"]:
+def _write(
+    folder: Path,
+    images: Sequence[Image],
+    names: Sequence[str],
+    attached: Sequence[tuple[Descriptor, Artifact]],
+    scratch: Path,
+) -> Literal["created", "present"]:
     data, media_type, digest = oci.published(images)
     old = _existing(folder)
     root = Descriptor(media_type, digest, len(data), images[0].platform if len(images) == 1 else None)
-    new = [oci.named(root, name) for name in names or ("",)]
-    if old is not None and all(entry in old for entry in new) and _complete(folder, images, digest):
+    lists, small = _listed(folder, old or (), attached)
+    new = [oci.named(root, name) for name in names or ("",)] + lists
+    small |= {digest: data, **{each.digest: each.manifest for each in images}}
+    small |= {each.config_digest: each.config for each in images}
+    if old is not None and all(entry in old for entry in new) and _complete(folder, images, small):
         return "present"
-    kept = [entry for entry in old or () if _name(entry) not in names and entry not in new]
+    taken = {*names, *map(_name, lists)}
+    kept = [entry for entry in old or () if _name(entry) not in taken and entry not in new]
     index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*kept, *new]}
-    _fill(scratch, folder, images, {digest: data})
+    _fill(scratch, folder, images, small)
     (scratch / "index.json").write_bytes(msgspec.json.encode(index))
     _move(scratch, folder)
     return "created"
+
+
+def _listed(
+    folder: Path, old: Sequence[Mapping[str, Any]], attached: Sequence[tuple[Descriptor, Artifact]]
+) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """The entries of the indexes that list what refers to each subject, and all blobs of both, by digest."""
+    blobs: dict[str, bytes] = {oci.digest_of(artifacts.EMPTY): artifacts.EMPTY} if attached else {}
+    found: dict[str, list[Referrer]] = {}
+    for subject, artifact in attached:
+        entry = artifacts.referrer(artifact, subject)
+        found.setdefault(artifacts.tag(subject.digest), []).append(entry)
+        blobs |= {entry.digest: artifacts.manifest(artifact, subject), oci.digest_of(artifact.data): artifact.data}
+    entries = []
+    for tag, referrers in found.items():
+        there = next((str(entry.get("digest")) for entry in old if _name(entry) == tag), "")
+        before = (folder / oci.blob_name(there)).read_bytes() if there and _has(folder, there) else None
+        data = artifacts.added(before, referrers, f"{tag} in {folder}")
+        blobs[oci.digest_of(data)] = data
+        entries.append(oci.named(Descriptor(oci.INDEX, oci.digest_of(data), len(data)), tag))
+    return entries, blobs
 
 
 def _existing(folder: Path) -> list[dict[str, Any]] | None:
@@ -82,9 +119,8 @@ def _name(entry: Mapping[str, Any]) -> str:
     return str((entry.get("annotations") or {}).get(oci.REF_NAME, ""))
 
 
-def _complete(folder: Path, images: Sequence[Image], root: str) -> bool:
-    wanted = {root, *(layer.digest for layer in oci.blobs(images))}
-    wanted |= {image.digest for image in images} | {image.config_digest for image in images}
+def _complete(folder: Path, images: Sequence[Image], small: Mapping[str, bytes]) -> bool:
+    wanted = {*small, *(layer.digest for layer in oci.blobs(images))}
     return all(_has(folder, digest) for digest in sorted(wanted))
 
 
@@ -97,10 +133,8 @@ def _has(folder: Path, digest: str) -> bool:
         return False
 
 
-def _fill(scratch: Path, folder: Path, images: Sequence[Image], roots: Mapping[str, bytes]) -> None:
+def _fill(scratch: Path, folder: Path, images: Sequence[Image], small: Mapping[str, bytes]) -> None:
     (scratch / "blobs" / "sha256").mkdir(parents=True)
-    small = {**roots, **{each.digest: each.manifest for each in images}}
-    small |= {each.config_digest: each.config for each in images}
     for digest, data in small.items():
         (scratch / oci.blob_name(digest)).write_bytes(data)
     for layer in oci.blobs(images):

@@ -12,22 +12,28 @@ _told: list[Callable[[], None]] = []
 
 
 @contextmanager
-def workers(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads; on an error in its block what waits is not begun, on Ctrl-C what runs ends too."""
+def workers(count: int, *, abandoning: bool = False) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads; on an error in its block what waits is not begun, on Ctrl-C what runs ends too.
+
+    `abandoning` treats every error as Ctrl-C: what runs is of no use any more.
+    """
     with ThreadPoolExecutor(count) as pool:
         try:
             yield pool
-        except KeyboardInterrupt:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            _stopping.set()
-            for each in _told:
-                each()
+            if abandoning or isinstance(error, KeyboardInterrupt):
+                _stop(pool)
             pool.shutdown()
-            _stopping.clear()
             raise
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+
+
+def _stop(pool: ThreadPoolExecutor) -> None:
+    _stopping.set()
+    for each in _told:
+        each()
+    pool.shutdown()
+    _stopping.clear()
 
 
 def on_interrupt(action: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ chunk a blob goes whole, which saves two requests; after a break, it goes on fro
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import IO
 
 from cdaf import progress
@@ -91,11 +91,9 @@ def put_manifest(where: Repository, data: bytes, media_type: str, name: str = ""
     return digest
 
 
-def put(
-    where: Repository, data: bytes, media_type: str, name: str, conditions: Mapping[str, str] = {}
-) -> http.Response:
-    """Write a manifest, and nothing more, perhaps under HTTP's conditions; of the answer, the body is gone."""
-    with request(where, "PUT", f"manifests/{name}", {"Content-Type": media_type, **conditions}, data) as response:
+def put(where: Repository, data: bytes, media_type: str, name: str) -> http.Response:
+    """Write a manifest, and nothing more; of the answer, the body is gone."""
+    with request(where, "PUT", f"manifests/{name}", {"Content-Type": media_type}, data) as response:
         if response.status not in {200, 201, 202}:
             raise refusal(where, response, f"manifest {name}")
         _warnings(response)

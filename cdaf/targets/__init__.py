@@ -107,6 +107,13 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
         raise PublishError(error.message, error.hint, error.output, transient=error.transient) from error
 
 
+def ahead(target: Target, release: Release) -> None:
+    """Send what nobody sees until it is published, where a kind of target has such a thing."""
+    send = getattr(load(target.kind), "ahead", None)
+    if send is not None:
+        send(target, release)
+
+
 def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[tuple[str, settings.Publish]]:
     """Each target's text with the table that declares its tags; unknown environments are added to `wrong`."""
     if not texts:

@@ -8,6 +8,7 @@ from cdaf.images import layout as layouts
 from cdaf.images import oci
 from cdaf.registries import registry
 from cdaf.targets import Publication, Release, Target
+from cdaf.targets._attached import attached
 
 
 def check(where: str, _: Manifest) -> list[str]:
@@ -24,6 +25,6 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     if taken:
         raise PublishError(faults(str(folder), taken), "publish a new version, or another folder")
     images = tuple(registry.complete(image) for image in release.images)
-    state = layouts.write(folder, images, (*target.tags, *target.moving))
+    state = layouts.write(folder, images, (*target.tags, *target.moving), attached(release))
     name = f"layout:{folder}"
     return (Publication(name, f"{folder}@{digest}", digest, (*target.tags, *target.moving), state),)

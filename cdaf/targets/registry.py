@@ -2,17 +2,20 @@
 
 import functools
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Literal
 
-from cdaf import store
+from cdaf import progress, store
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, ResolveError, faults
-from cdaf.images import oci
+from cdaf.images import artifacts, oci
+from cdaf.images.artifacts import Artifact
 from cdaf.images.oci import Descriptor, Image, Layer
 from cdaf.net import transfers
-from cdaf.registries import reference, registry, upload, wire
+from cdaf.registries import reference, referrers, registry, upload, wire
+from cdaf.registries.reference import Reference
 from cdaf.registries.wire import Repository
 from cdaf.targets import Publication, Release, Target
+from cdaf.targets._attached import attached
 
 
 def check(where: str, _: Manifest) -> list[str]:
@@ -28,49 +31,95 @@ def check(where: str, _: Manifest) -> list[str]:
     return ["it names no host: registry:HOST/REPOSITORY"] if where.count("/") == 0 else []
 
 
+def ahead(target: Target, release: Release) -> None:
+    """Send blobs while the image is still being tested: nothing names them, and nobody sees them.
+
+    A publication that will be refused sends none. Raises PublishError, which `publish` will raise again if it lasts.
+    """
+    where, named = _place(target, release)
+    digest = oci.published(release.images)[2]
+    standing = _standing(where, target, digest)
+    if digest not in standing.values() and not _moved(target, standing, digest):
+        _send_blobs(where, named, release.images)
+
+
 def publish(target: Target, release: Release) -> tuple[Publication, ...]:
-    """Publish manifests, index and tags; all tags are looked at before anything is sent.
+    """Publish manifests, index, what refers to them, and tags; all tags are looked at before anything is sent.
 
     Raises PublishError, transient when later may be better.
     """
-    named = reference.parse(target.where)
-    where = wire.target(named, _mountable(named, release.images))
+    where, named = _place(target, release)
     data, media_type, digest = oci.published(release.images)
-    standing = {tag: registry.head(where, tag) for tag in (*target.tags, *target.moving)}
-    _refuse_moves(where, target, standing, digest)
-    there = registry.head(where, digest) == digest
+    standing = _standing(where, target, digest)
+    if moved := _moved(target, standing, digest):
+        raise PublishError(
+            faults(f"{where.label}/{where.name}", moved), "publish a new version; what is published stays"
+        )
+    there = standing.pop(digest) == digest
     missing = [tag for tag, found in standing.items() if found != digest]
     if not there:
-        _send(where, named, release.images)
+        _send_blobs(where, named, release.images)
+        for image in release.images if len(release.images) > 1 else ():
+            upload.put_manifest(where, image.manifest, oci.MANIFEST)
         upload.put_manifest(where, data, media_type)
+    new = _attach(where, release)
     for tag in missing:
         upload.put_manifest(where, data, media_type, tag)
-    shown = f"{named}@{digest}"
-    return (
-        Publication(
-            f"registry:{named}", shown, digest, tuple(standing), "created" if missing or not there else "present"
-        ),
-    )
+    state: Literal["created", "present"] = "created" if missing or new or not there else "present"
+    return (Publication(f"registry:{named}", f"{named}@{digest}", digest, tuple(standing), state),)
 
 
-def _refuse_moves(where: Repository, target: Target, standing: dict[str, str | None], digest: str) -> None:
+def _place(target: Target, release: Release) -> tuple[Repository, Reference]:
+    named = reference.parse(target.where)
+    return wire.target(named, _mountable(named, release.images)), named
+
+
+def _standing(where: Repository, target: Target, digest: str) -> dict[str, str | None]:
+    """What the registry has under the digest and under each tag."""
+    names = (*target.tags, *target.moving, digest)
+    with transfers.workers(registry.WORKERS) as pool:
+        return dict(zip(names, pool.map(functools.partial(registry.head, where), names), strict=True))
+
+
+def _moved(target: Target, standing: dict[str, str | None], digest: str) -> list[str]:
     """No server can be trusted to keep a tag in its place, so we do; two publishers at the same moment still race."""
-    moved = [tag for tag in target.tags if standing[tag] not in {None, digest}]
-    if moved:
-        raise PublishError(
-            faults(f"{where.label}/{where.name}", [f"tag {tag} names {standing[tag]} already" for tag in moved]),
-            "publish a new version; what is published stays",
-        )
+    return [f"tag {tag} names {standing[tag]} already" for tag in target.tags if standing[tag] not in {None, digest}]
 
 
-def _mountable(named: reference.Reference, images: tuple[Image, ...]) -> tuple[str, ...]:
+def _attach(where: Repository, release: Release) -> bool:
+    """Attach what refers to the image and is not there yet; whether that was anything."""
+    by_subject: dict[str, list[tuple[Descriptor, Artifact]]] = {}
+    for subject, artifact in attached(release):
+        by_subject.setdefault(subject.digest, []).append((subject, artifact))
+    with transfers.workers(registry.WORKERS) as pool:
+        return any([*pool.map(functools.partial(_attach_all, where), by_subject, by_subject.values())])
+
+
+def _attach_all(where: Repository, digest: str, wanted: list[tuple[Descriptor, Artifact]]) -> bool:
+    """A registry that takes no such manifests is no reason not to publish: that is said, and the image is there."""
+    new = False
+    try:
+        there = {each.digest for each in referrers.listed(where, digest)}
+        for subject, each in wanted:
+            if artifacts.referrer(each, subject).digest not in there:
+                referrers.attach(where, subject, each.artifact_type, each.data, each.media_type, each.annotations)
+                new = True
+    except CdafError as error:
+        if error.transient:
+            raise
+        types = ", ".join(each.artifact_type for _, each in wanted)
+        progress.warn(f"{types} is not attached to {digest}: {error.message}")
+    return new
+
+
+def _mountable(named: Reference, images: tuple[Image, ...]) -> tuple[str, ...]:
     """The bases' repositories on the same registry."""
     bases = [reference.parse(image.base.reference) for image in images if image.base]
     return tuple(dict.fromkeys(base.repository for base in bases if base.registry == named.registry))
 
 
-def _send(where: Repository, named: reference.Reference, images: tuple[Image, ...]) -> None:
-    """Every blob, some at a time, then the platforms' manifests where an index is to name them."""
+def _send_blobs(where: Repository, named: Reference, images: tuple[Image, ...]) -> None:
+    """Every blob, some at a time."""
     jobs: dict[str, Callable[[], object]] = {}
     for image in images:
         config = oci.config_descriptor(image.config)
@@ -80,8 +129,6 @@ def _send(where: Repository, named: reference.Reference, images: tuple[Image, ..
     with transfers.workers(registry.WORKERS) as pool:
         for running in [pool.submit(job) for job in jobs.values()]:
             running.result()
-    for image in images if len(images) > 1 else ():
-        upload.put_manifest(where, image.manifest, oci.MANIFEST)
 
 
 def _send_config(where: Repository, config: Descriptor, data: bytes) -> None:
@@ -90,7 +137,7 @@ def _send_config(where: Repository, config: Descriptor, data: bytes) -> None:
     upload.upload(where, config, lambda: io.BytesIO(data), label="config")
 
 
-def _send_layer(where: Repository, named: reference.Reference, image: Image, layer: Layer) -> None:
+def _send_layer(where: Repository, named: Reference, image: Image, layer: Layer) -> None:
     """A base's layer may lie in its own repository alone: mounted if that can be, else fetched when it is needed."""
     blob = Descriptor(layer.media_type, layer.digest, layer.size)
     base = reference.parse(image.base.reference) if image.base else None

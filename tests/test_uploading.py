@@ -1,0 +1,187 @@
+"""Blobs go up while the image is tested, the manifest only when it passed: with a real engine and a real registry."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cdaf import flow, progress, releasing, targets
+from cdaf.errors import CdafError, PublishError, SmokeError
+from cdaf.images import oci
+from cdaf.images.oci import Image
+from cdaf.net import http, transfers
+from cdaf.registries import session
+from cdaf.targets import Release, Target
+from tests import bundlekit, images, oddregistry, stands
+from tests.oddregistry import Fault, Odd
+
+if TYPE_CHECKING:
+    from tools import serve
+
+DYING = "import sys; sys.exit('no')"
+
+
+class Said(progress.Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(autouse=True)
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Said:
+    monkeypatch.setattr(http, "_FIRST_WAIT", 0.001)
+    found = Said()
+    monkeypatch.setattr(progress, "_sink", found)
+    return found
+
+
+@pytest.fixture
+def odd() -> Iterator[Odd]:
+    with oddregistry.serving() as found:
+        yield found
+
+
+def status(registry: serve.Registry, path: str) -> int:
+    """What a registry answers to HEAD, asked without any code of ours."""
+    asked = urllib.request.Request(f"{registry.url}/v2/team/orders/{path}", method="HEAD")
+    asked.add_header("Accept", f"{oci.INDEX}, {oci.MANIFEST}")
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def blobs(registry: serve.Registry, image: Image) -> set[int]:
+    names = [image.config_digest, *(layer.digest for layer in image.layers)]
+    return {status(registry, f"blobs/{each}") for each in names}
+
+
+@pytest.mark.docker
+def test_blobs_are_there_before_the_manifest_and_the_manifest_only_after_the_test(
+    registry: serve.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = stands.made(tmp_path)
+    (image,) = stands.images(opened)
+    real, seen = releasing.publish, []
+
+    def publish(*given: Any) -> Any:
+        seen.append((blobs(registry, image), status(registry, f"manifests/{image.digest}")))
+        return real(*given)
+
+    monkeypatch.setattr(releasing, "publish", publish)
+    (done,) = flow.release(opened.path, [f"registry:{registry.authority}/team/orders"])
+    assert seen == [({200}, 404)]
+    assert done.digest == image.digest
+    assert status(registry, f"manifests/{image.digest}") == 200
+
+
+@pytest.mark.docker
+def test_a_failed_test_leaves_no_manifest_and_no_tag(registry: serve.Registry, tmp_path: Path) -> None:
+    opened = stands.made(tmp_path, server=DYING)
+    (image,) = stands.images(opened)
+    with pytest.raises(SmokeError):
+        flow.release(opened.path, [f"registry:{registry.authority}/team/orders"])
+    assert status(registry, f"manifests/{image.digest}") == 404
+    assert not list(registry.storage.rglob("_manifests"))
+    transfers.check()
+
+
+@pytest.mark.docker
+def test_a_dry_run_sends_nothing(registry: serve.Registry, tmp_path: Path) -> None:
+    opened = stands.made(tmp_path)
+    flow.release(opened.path, [f"registry:{registry.authority}/team/orders"], dry_run=True)
+    assert not list(registry.storage.rglob("_layers"))
+
+
+def release(folder: Path, *found: Image) -> Release:
+    return Release(bundlekit.sealed(folder), found or (images.simple(),))
+
+
+def uploading(odd: Odd, made: Release, *tags: str) -> Any:
+    return releasing.uploading(made.bundle, made.images, [Target("registry", f"{odd.authority}/team/orders", tags)])
+
+
+def test_what_fails_during_the_test_is_tried_again_at_publishing(odd: Odd, tmp_path: Path, said: Said) -> None:
+    made = release(tmp_path)
+    odd.faults.append(Fault("POST", "/uploads/", times=4, status=400))
+    with uploading(odd, made):
+        pass
+    assert any("not all could be sent during the test" in each for each in said.notes)
+    odd.faults.clear()
+    (done,) = targets.publish(Target("registry", f"{odd.authority}/team/orders"), made)
+    assert done.digest == made.images[0].digest
+
+
+def test_what_keeps_failing_is_told_at_publishing(odd: Odd, tmp_path: Path) -> None:
+    made = release(tmp_path)
+    odd.faults.append(Fault("PUT", "/uploads/", times=99, status=413))
+    with uploading(odd, made):
+        pass
+    with pytest.raises(PublishError, match="413"):
+        targets.publish(Target("registry", f"{odd.authority}/team/orders"), made)
+    assert not odd.manifests
+
+
+def test_what_is_there_is_not_sent_again(odd: Odd, tmp_path: Path) -> None:
+    made = release(tmp_path)
+    with uploading(odd, made):
+        pass
+    sent = [each.query["digest"][0] for each in odd.asked if each.method == "PUT"]
+    targets.publish(Target("registry", f"{odd.authority}/team/orders"), made)
+    again = [each.query["digest"][0] for each in odd.asked if each.method == "PUT" and "uploads" in each.path]
+    assert sorted(sent) == sorted([made.images[0].config_digest, made.images[0].layers[0].digest])
+    assert again[: len(sent)] == sent
+    assert len(set(again)) == len(again)
+
+
+def test_a_publication_that_will_be_refused_sends_nothing_ahead(odd: Odd, tmp_path: Path) -> None:
+    odd.put_manifest("team/orders", "1", images.simple("other").manifest, oci.MANIFEST)
+    with uploading(odd, release(tmp_path), "1"):
+        pass
+    assert odd.count("POST", "/uploads/") == 0
+
+
+@pytest.mark.parametrize("blow", [KeyboardInterrupt, SmokeError])
+def test_an_interrupted_or_failed_test_ends_the_uploads(odd: Odd, tmp_path: Path, blow: type, monkeypatch: Any) -> None:
+    """The registry stops in the middle of its answers, so that only a hang-up can end them."""
+    made = release(tmp_path)
+    begun, real = threading.Event(), session.close
+
+    def close(*given: Any) -> None:
+        odd.delay = 30
+        begun.set()
+        real(*given)
+
+    monkeypatch.setattr(session, "close", close)
+
+    def tested() -> None:
+        with uploading(odd, made):
+            begun.wait()
+            raise blow("enough")
+
+    with pytest.raises(blow):
+        tested()
+    assert not odd.manifests
+    assert [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")] == []
+    transfers.check()
+    odd.delay = 0
+
+
+def test_a_target_without_anything_to_send_ahead(tmp_path: Path) -> None:
+    made = release(tmp_path)
+    with releasing.uploading(made.bundle, made.images, [Target("layout", str(tmp_path / "out"))]):
+        pass
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(CdafError), releasing.uploading(made.bundle, made.images, []):
+        raise CdafError("nothing to end")
