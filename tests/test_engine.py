@@ -21,6 +21,7 @@ from cdaf.errors import EngineError, SmokeError
 from cdaf.images import oci, plan
 from cdaf.images.content import of_bytes
 from cdaf.images.image import assemble
+from tests import images as made_of
 from tests import stands
 from tests.wires import Wire
 
@@ -169,6 +170,46 @@ def test_a_layer_wrongly_left_out_is_an_error_though_the_engine_answers_200(smal
     with pytest.raises(EngineError, match="the engine did not load the image"):
         images.load_tar(oci.archive(images._partly(small, known), (), known), small)
     assert images.held(small) == ""
+
+
+@docker
+def test_only_what_the_engine_lacks_goes_over_the_wire(small: oci.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.load(small)
+    changed = assembled({"app/stamp": str(time.time_ns()).encode()})
+    with Wire(engine.endpoint()) as wire:
+        monkeypatch.setenv("DOCKER_HOST", wire.address)
+        engine.load(changed)
+        sent = [layer.digest for layer in changed.layers if f"{oci.blob_name(layer.digest)}\0".encode() in wire.seen]
+        assert sent == [changed.layers[-1].digest]
+
+
+@docker
+def test_what_was_loaded_from_here_is_asked_for_alone(small: oci.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many images an engine has: it is asked for all of them only where much is to be sent otherwise."""
+    engine.load(small)
+    changed = assembled({"app/stamp": str(time.time_ns()).encode()})
+    below = {layer.diff_id for layer in changed.layers[:-1]}
+    with monkeypatch.context() as patch:
+        patch.setattr(client.api(), "images", lambda: pytest.fail("all images were asked for"))
+        assert images.known_layers(changed) == below
+    client.api().remove_image(images.held(small), force=True)
+    assert images.known_layers(changed) in (below, frozenset())
+
+
+@docker
+@pytest.mark.parametrize("believed", [(0,), (1,), (0, 1)], ids=["bottom", "top", "both"])
+def test_a_layer_believed_to_be_there_is_found_missing_from_the_answer_and_sent(
+    engine: object, monkeypatch: pytest.MonkeyPatch, believed: tuple[int, ...]
+) -> None:
+    stamp = str(time.time_ns()).encode()
+    one, two = (made_of.layer({f"app/{name}": stamp})[0] for name in ("one", "two"))
+    for layers in ((one, two), (two, one)):
+        image = made_of.image(layers)
+        wrongly = frozenset(layers[number].diff_id for number in believed)
+        monkeypatch.setattr(images, "known_layers", lambda _, wrongly=wrongly: wrongly)
+        loaded = images.load(image)
+        told = images.inspect(loaded) or {}
+        assert told["RootFS"]["Layers"] == [layer.diff_id for layer in layers]
 
 
 @docker

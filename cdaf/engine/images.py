@@ -1,14 +1,17 @@
 """Images in the engine: loading, finding, naming and fetching them, always by id or digest."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cdaf import progress
-from cdaf.engine.client import EngineGone, api, asking, missing, whales
+from cdaf import progress, store
+from cdaf.engine.client import EngineGone, api, asking, endpoint, missing, whales
 from cdaf.errors import EngineError, SmokeError
 from cdaf.images import oci
 from cdaf.registries import reference
 
+_STACKS, _LOADED = "stacks", "loaded"
+_WORTH = 1 << 23  # bytes to be sent from which on it is worth asking for every image that the engine has
 _UNKNOWN = ("manifest unknown", "not found", "does not exist", "access denied", "repository")
 
 
@@ -75,6 +78,7 @@ def load_tar(tar: Iterable[bytes], image: oci.Image) -> str:
             f"the engine loaded another image than {image.digest}",
             "upgrade the engine, or report this with its version",
         )
+    _remember(image, found)
     return found
 
 
@@ -88,19 +92,57 @@ def _forget(image: oci.Image) -> None:
 def known_layers(image: oci.Image) -> frozenset[str]:
     """The diff ids, from the bottom up, of which some image in the engine has the very same stack."""
     wanted = [layer.diff_id for layer in image.layers]
-    longest = 0
-    with asking("listing images"):
-        stacks = [_stack(each["Id"]) for each in api().images()]
-    for stack in stacks:
-        same = next((at for at, (a, b) in enumerate(zip(wanted, stack, strict=False)) if a != b), None)
-        longest = max(longest, min(len(wanted), len(stack)) if same is None else same)
+    longest = _longest_loaded(wanted)
+    if sum(layer.size for layer in image.layers[longest:]) > _WORTH:
+        with asking("listing images"):
+            stacks = [_stack(each["Id"]) for each in api().images()]
+        longest = max([longest, *(_common(wanted, stack) for stack in stacks)])
     below, above = wanted[:longest], wanted[longest:]
     return frozenset(below) - frozenset(above)
 
 
+def _common(wanted: Sequence[str], stack: Sequence[str]) -> int:
+    same = next((at for at, (a, b) in enumerate(zip(wanted, stack, strict=False)) if a != b), None)
+    return min(len(wanted), len(stack)) if same is None else same
+
+
+def _longest_loaded(wanted: Sequence[str]) -> int:
+    """How much of a stack the engine has by what was loaded from here, if it has that still: one question, not one
+    for each image."""
+    for length in range(len(wanted), 0, -1):
+        told = store.recall(_LOADED, _stack_key(wanted[:length]))
+        if told is not None:
+            found = inspect(told.decode())
+            return _common(wanted, _layers_of(found)) if found else 0
+    return 0
+
+
+def _remember(image: oci.Image, found: str) -> None:
+    wanted = [layer.diff_id for layer in image.layers]
+    for length in range(1, len(wanted) + 1):
+        store.remember(_LOADED, _stack_key(wanted[:length]), found.encode())
+
+
+def _stack_key(stack: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join((endpoint(), *stack)).encode()).hexdigest()
+
+
 def _stack(name: str) -> list[str]:
+    """The diff ids of an image; they follow from its id, so each is asked for once: an engine may have hundreds."""
+    key = oci.hexed(name)
+    kept = store.recall(_STACKS, key)
+    if kept is not None:
+        return kept.decode().split()
     found = inspect(name)
-    return list(((found or {}).get("RootFS") or {}).get("Layers") or [])
+    if found is None:
+        return []
+    stack = _layers_of(found)
+    store.remember(_STACKS, key, " ".join(stack).encode())
+    return stack
+
+
+def _layers_of(found: dict[str, Any]) -> list[str]:
+    return list((found.get("RootFS") or {}).get("Layers") or [])
 
 
 def tag(name: str, tags: Sequence[str]) -> None:
