@@ -14,8 +14,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from cdaf.bundles import bundle, owners, sbom, show
+from cdaf.bundles import bundle, sbom, show
 from cdaf.images import plan
+from cdaf.images.listing import folders
 from cdaf.languages._python import edges, wheel
 from cdaf.languages._python.values import Target
 from cdaf.projects import pins
@@ -29,6 +30,7 @@ include = ["conf/**"]
 state = ["/app/state"]
 [image]
 base = "scratch"
+bytecode = false
 [smoke]
 group = "smoke"
 checks = ["check"]
@@ -119,7 +121,7 @@ def test_nearest_location_and_show_agree_on_every_path(packaged: tuple[Path, Pat
     assert len({row.path for row in rows}) == len(rows)
     owned = {row.path: row.owner for row in rows if row.kind != "dir"}
     for path, owner in owned.items():
-        nearest = next(place for place in (path, *owners.folders(path)) if place in places)
+        nearest = next(place for place in (path, *folders(path)) if place in places)
         assert places[nearest] == owner, f"{path} is in {nearest}"
     site = "/app/.venv/lib/python3.13/site-packages"
     assert owned[f"{site}/common-1.0.dist-info/INSTALLER"] == owned["/app/.venv/bin/common"] == "pkg:pypi/common@1.0"

@@ -1,69 +1,87 @@
-"""What changed between two bundles: settings, dependencies, files and layers."""
+"""What changed between two bundles: settings, dependencies, members, and their images down to every path."""
 
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from cdaf.bundles import bundle as bundles
+from cdaf.bundles import owners
 from cdaf.bundles.bundle import Bundle
-from cdaf.bundles.manifest import Dependency
-from cdaf.images import plan
+from cdaf.bundles.manifest import Dependency, Foretold
+from cdaf.errors import BundleError
+from cdaf.images import building, listing, plan
+from cdaf.images.compare import Blob, Change, View, changes, flat, shared
+from cdaf.images.compare import images as compare_images
 
 _APART = ("format", "dependencies", "images")  # compared on their own, or following from what is
 _SHORT = len("sha256:") + 12
 
 
-class Change(msgspec.Struct, frozen=True):
-    """One thing that differs; `before` or `after` is empty where it was added or removed."""
-
-    kind: Literal["setting", "dependency", "file", "layer"]
-    name: str
-    before: str
-    after: str
-
-    @property
-    def sign(self) -> str:
-        """`+` for something added, `-` for something removed, `~` for something changed."""
-        return "~" if self.before and self.after else "+" if self.after else "-"
-
-
 def compare(old: Bundle, new: Bundle) -> list[Change]:
-    """Every difference, by kind and then by name."""
-    return [
-        *_changes("setting", _settings(old), _settings(new)),
-        *_changes("dependency", _dependencies(old), _dependencies(new)),
-        *_changes("file", _files(old), _files(new)),
-        *_changes("layer", _layers(old), _layers(new)),
+    """Every difference, by kind and then by name; of images what was foretold and sealed, none is made for this."""
+    found = [
+        *changes("setting", _settings(old), _settings(new)),
+        *changes("dependency", _dependencies(old), _dependencies(new)),
+        *changes("file", _files(old), _files(new)),
     ]
+    before, after = _views(old), _views(new)
+    both = [platform for platform in before if platform in after]
+    layers = [{key: value for key, value in _layers(each).items() if key[0] not in both} for each in (old, new)]
+    found += changes("layer", *({" ".join(key): value for key, value in each.items()} for each in layers))
+    told = [change for platform in both for change in compare_images(before[platform], after[platform])]
+    return [*found, *shared(list(_owned(told, old, new)))]
 
 
-def _changes(
-    kind: Literal["setting", "dependency", "file", "layer"], old: Mapping[str, str], new: Mapping[str, str]
-) -> Iterator[Change]:
-    for name in sorted({*old, *new}):
-        before, after = old.get(name, ""), new.get(name, "")
-        if before != after:
-            yield Change(kind, name, before, after)
+def _views(bundle: Bundle) -> dict[str, View]:
+    """The images as they were foretold, by platform; none without a listing of what they hold."""
+    plans = {each.platform: each for each in bundle.plans.images}
+    names = {each.platform: bundles.listing_name(each.platform) for each in bundle.manifest.images}
+    return {
+        each.platform: _view(plans[each.platform], each, bundles.data(bundle, names[each.platform]))
+        for each in bundle.manifest.images
+        if each.platform in plans and names[each.platform] in bundle.members
+    }
+
+
+def _view(wanted: plan.ImagePlan, foretold: Foretold, rows: bytes) -> View:
+    held = listing.decode(rows)
+    if len(held) != len(foretold.layers):
+        raise BundleError(f"the listing of {foretold.platform} is not of its layers", "package the service again")
+    blobs = [
+        Blob(each.name, each.digest, each.diff_id, each.size, functools.partial(tuple, inside))
+        for each, inside in zip(foretold.layers, held, strict=True)
+    ]
+    base = f"{wanted.base.reference}@{wanted.base.digest}" if wanted.base.digest else wanted.base.reference
+    config = {**dict(flat("", msgspec.to_builtins(wanted.config))), "created": wanted.created}
+    return View(foretold.platform, foretold.digest, base, config, tuple(blobs))
+
+
+def _owned(found: Sequence[Change], old: Bundle, new: Bundle) -> Iterator[Change]:
+    """The same, each path with whom it belongs to, in the newer bundle where it is there."""
+    names: dict[tuple[bool, str], dict[str, str]] = {}
+    for each in found:
+        if each.kind != "path":
+            yield each
+            continue
+        key = bool(each.after), each.platforms[0]
+        if key not in names:
+            names[key] = _owners(new if each.after else old, each.platforms[0])
+        yield msgspec.structs.replace(each, owner=names[key].get(each.name.strip("/"), ""))
+
+
+def _owners(bundle: Bundle, platform: str) -> dict[str, str]:
+    [wanted] = [each for each in bundle.plans.images if each.platform == platform]
+    known = {each.archive: each.name for each in owners.dependencies(bundle.manifest, wanted)}
+    found = owners.paths(wanted.layers, wanted, building.contents(bundle), known)
+    return {each.header.path: known.get(each.owner, bundle.manifest.service.name) for each in found}
 
 
 def _settings(bundle: Bundle) -> dict[str, str]:
     """The manifest's values by dotted key."""
     data = msgspec.to_builtins(bundle.manifest)
-    return dict(_flat("", {key: value for key, value in data.items() if key not in _APART}))
-
-
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
-    elif isinstance(value, list | tuple) and value and all(isinstance(item, dict) for item in value):
-        for item in value:
-            told = dict(item)
-            key = "/".join(str(told.pop(name)) for name in ("reference", "platform", "role") if name in told)
-            yield from _flat(f"{prefix}[{key}]", told)
-    else:
-        yield prefix, msgspec.json.encode(value).decode()
+    return dict(flat("", {key: value for key, value in data.items() if key not in _APART}))
 
 
 def _dependencies(bundle: Bundle) -> dict[str, str]:
@@ -84,12 +102,10 @@ def _files(bundle: Bundle) -> dict[str, str]:
     return {name: f"sha256:{m.sha256}"[:_SHORT] for name, m in bundle.members.items() if name.startswith(folders)}
 
 
-def _layers(bundle: Bundle) -> dict[str, str]:
-    """Layers by platform and name; what goes into one stands for what comes out."""
+def _layers(bundle: Bundle) -> dict[tuple[str, str], str]:
+    """Layers by platform and name, of images that were not foretold: what goes into one stands for what comes out."""
     return {
-        f"{image.platform} {each.name}": _identity(each, bundle)
-        for image in bundle.plans.images
-        for each in image.layers
+        (image.platform, each.name): _identity(each, bundle) for image in bundle.plans.images for each in image.layers
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from cdaf.bundles.manifest import Dependency, Manifest
 from cdaf.images import layer, plan
 from cdaf.images.content import Contents
+from cdaf.images.listing import folders
 from cdaf.images.tarform import Header
 
 SERVICE = "service"  # the layer that holds what is the service's own
@@ -61,12 +62,6 @@ def stem(archive: str) -> str:
     while (suffix := PurePosixPath(name).suffix) in _SUFFIXES:
         name = name.removesuffix(suffix)
     return name
-
-
-def folders(path: str) -> Iterator[str]:
-    """The folders on the way to a path, the deepest first."""
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def locations(owned: Sequence[Owned]) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from cdaf.bundles import owners
 from cdaf.bundles.manifest import Dependency, Manifest
 from cdaf.images import plan
 from cdaf.images.content import Contents
+from cdaf.images.listing import folders
 from cdaf.images.plan import ImagePlan, Plans
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
@@ -125,7 +126,7 @@ def _own_locations(parts: Parts, wanted: ImagePlan, contents: Contents) -> list[
 
 def _is_below(path: str, dirs: set[str], taken: set[str]) -> bool:
     """Whether the nearest of both is a folder of the service's."""
-    nearest = next((folder for folder in owners.folders(path) if folder in dirs or folder in taken), None)
+    nearest = next((folder for folder in folders(path) if folder in dirs or folder in taken), None)
     return nearest in dirs
 
 

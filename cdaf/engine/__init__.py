@@ -23,6 +23,7 @@ from cdaf.engine.containers import (
 )
 from cdaf.engine.images import ensure, held, inspect, load, tag
 from cdaf.engine.owner import Left, labels, leftovers, new_run, remove, sweep
+from cdaf.engine.saving import save
 from cdaf.engine.watching import Event, events
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "remove",
     "restart",
     "run",
+    "save",
     "seconds",
     "signal",
     "states",

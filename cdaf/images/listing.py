@@ -1,5 +1,6 @@
 """What a layer holds, entry by entry: sealed at package time, so that a release can say which file is another one."""
 
+import posixpath
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,10 +14,20 @@ from cdaf.images import tarform, zstd
 if TYPE_CHECKING:
     import tarfile
 
-_KINDS = {b"0": "file", b"2": "link", b"5": "dir"}
+_KINDS = {
+    b"0": "file",
+    b"\0": "file",
+    b"1": "hard link",
+    b"2": "link",
+    b"3": "device",
+    b"4": "device",
+    b"5": "dir",
+    b"6": "pipe",
+}
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 _CHUNK = 1 << 20
 _SHOWN = 5
+_FAR = 253402300800  # the year 10000
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -75,6 +86,12 @@ def read(blob: Path) -> tuple[Row, ...]:
             return tuple(_row(archive, each) for each in archive)
 
 
+def plain(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """The same entries with paths as our layers write them: others begin theirs with `./` or `/`."""
+    named = ((posixpath.normpath(f"/{row.path}").strip("/"), row) for row in rows)
+    return tuple(msgspec.structs.replace(row, path=path) for path, row in named if path)
+
+
 def _row(archive: "tarfile.TarFile", entry: "tarfile.TarInfo") -> Row:
     kind = _KINDS.get(entry.type, "other")
     file = archive.extractfile(entry) if entry.isfile() else None
@@ -88,6 +105,12 @@ def _crc(file: IO[bytes]) -> int:
     while piece := file.read(_CHUNK):
         crc = zlib.crc32(piece, crc)
     return crc
+
+
+def folders(path: str) -> Iterator[str]:
+    """The folders on the way to a path, the deepest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def differences(promised: Iterable[Row], made: Iterable[Row]) -> list[str]:
@@ -113,13 +136,36 @@ def _differences(old: Mapping[str, Row], new: Mapping[str, Row]) -> Iterator[str
 
 def _why(old: Row, new: Row) -> list[str]:
     code = "bytecode" if old.path.endswith(".pyc") else "content"
-    told = {
-        "kind": (old.kind, new.kind),
-        "mode": (f"{old.mode:04o}", f"{new.mode:04o}"),
-        "owner": (f"{old.uid}:{old.gid}", f"{new.uid}:{new.gid}"),
-        "time": (old.time, new.time),
-        "target": (old.target, new.target),
-        code: ((old.size, old.crc), (new.size, new.crc)),
+    found = differing(old, new)
+    shown = {name: f" ({one} foretold, {other} made)" for name, (one, other) in found.items() if name != "content"}
+    return [f"{code if name == 'content' else name}{shown.get(name, '')}" for name in found]
+
+
+def differing(old: Row, new: Row) -> dict[str, tuple[str, str]]:
+    """In what two entries differ: kind, mode, owner, time, target or content, each before and after."""
+    if old == new:
+        return {}
+    before, after = facets(old), facets(new)
+    # A link has no content and a file no target: where the kind is another, that says it all.
+    told = [name for name in before if old.kind == new.kind or name not in ("target", "content")]
+    return {name: (before[name], after[name]) for name in told if before[name] != after[name]}
+
+
+def facets(row: Row) -> dict[str, str]:
+    """What can be told of an entry."""
+    return {
+        "kind": row.kind,
+        "mode": f"{row.mode:04o}",
+        "owner": f"{row.uid}:{row.gid}",
+        "time": _when(row.time),
+        "target": row.target,
+        "content": f"{row.size} B, CRC {row.crc:08x}" if row.kind == "file" else "",
     }
-    shown = {name: f" ({one} foretold, {other} made)" for name, (one, other) in told.items() if name != code}
-    return [f"{name}{shown.get(name, '')}" for name, (one, other) in told.items() if one != other]
+
+
+def _when(seconds: int) -> str:
+    from datetime import UTC, datetime, timedelta
+
+    if not 0 <= seconds < _FAR:
+        return f"{seconds} s"
+    return f"{datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
