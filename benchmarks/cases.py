@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import measure, publishing, service
+from benchmarks import loading, measure, publishing, service
 from benchmarks.bench import ONE, SYNC, Bench, after, change, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
@@ -91,10 +91,11 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "publish-cold": publishing.cold,
     "publish-wide": publishing.wide,
     "publish-warm": publishing.warm,
+    "load": loading.load,
     "foretell": publishing.foretell,
     "memory": memory,
 }
-IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm"})
+IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm", "load"})
 
 
 def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float, str]:
