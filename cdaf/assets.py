@@ -16,6 +16,11 @@ def launcher() -> bytes:
     return (root() / "release" / "launcher.py").read_bytes()
 
 
+def compiler() -> bytes:
+    """The program that compiles Python's bytecode in a container of the base."""
+    return (root() / "release" / "bytecode.py").read_bytes()
+
+
 def sidecars() -> Path:
     """The folder of sidecar fragments."""
     return root() / "smoke" / "sidecars"

@@ -50,10 +50,12 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(autouse=True)
-def _engine_where_marked(request: pytest.FixtureRequest) -> None:
-    """Give the engine to every test marked `docker`."""
+def _engine_where_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the engine to every test marked `docker`; every other packages without what only an engine can make."""
     if request.node.get_closest_marker("docker"):
         request.getfixturevalue("engine")
+    else:
+        monkeypatch.setenv("CDAF_IMAGE_BYTECODE", "false")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,6 @@
-"""The same bundle from every Python that cdaf runs on, each on another Debian release, with its builds done anew."""
+"""The same bundle from every Python that cdaf runs on, each on another Debian release, with its builds done anew
+and its bytecode compiled anew, by the engine of this machine.
+"""
 
 import os
 import shutil
@@ -12,6 +14,7 @@ import uv
 from tests import acceptance
 from tests.acceptance import ask
 from tools import pythons
+from tools.engine import Engine
 
 pytestmark = pytest.mark.docker
 CHECKOUT = Path(__file__).parents[1]
@@ -30,7 +33,7 @@ def dependencies(version: str, into: Path) -> Path:
 
 
 @pytest.mark.parametrize("version", sorted(pythons.DEBIAN))
-def test_the_same_bytes_from_another_python(version: str, shared: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_from_another_python(version: str, shared: Path, tmp_path: Path, engine: Engine) -> None:
     expected = acceptance.packaged("orders", shared)
     root = acceptance.locked("orders", tmp_path / "orders", shared)
     for kind in FETCHED:
@@ -40,6 +43,7 @@ def test_the_same_bytes_from_another_python(version: str, shared: Path, tmp_path
     for name in ("release", "smoke"):
         shutil.copytree(CHECKOUT / name, tmp_path / "code" / name)
     image = pythons.image(version)
+    socket = engine.host.removeprefix("unix://") or "/var/run/docker.sock"
     told = ask(
         [
             *(
@@ -50,6 +54,7 @@ def test_the_same_bytes_from_another_python(version: str, shared: Path, tmp_path
                 "--privileged",
                 "--label=io.cdaf.test",
                 f"--volume={tmp_path}:{tmp_path}",
+                f"--volume={socket}:/var/run/docker.sock",
             ),
             f"--env=PYTHONPATH={tmp_path}/code:{packages}",
             f"--env=CDAF_CACHE={tmp_path}/cache",

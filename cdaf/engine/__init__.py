@@ -4,7 +4,7 @@ python-on-whales drives compose, pull and build; the docker SDK gives facts, ins
 imported when first needed.
 """
 
-from cdaf.engine.about import EngineFacts, demand_buildx, facts
+from cdaf.engine.about import EngineFacts, demand_buildx, facts, native
 from cdaf.engine.client import EngineGone, binary, endpoint
 from cdaf.engine.compose import STOP_SECONDS, Project, config, one_off, project, removal, restart, up
 from cdaf.engine.containers import (
@@ -52,6 +52,7 @@ __all__ = [
     "listening",
     "load",
     "log",
+    "native",
     "new_run",
     "one_off",
     "project",

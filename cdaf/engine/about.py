@@ -1,8 +1,9 @@
 """What the engine is and what runs on it."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -51,6 +52,16 @@ def base(wanted: str) -> str:
     return wanted.removesuffix("/v8") if wanted.endswith("arm64/v8") else wanted
 
 
+def native() -> str:
+    """The engine's own platform, which runs for certain. Raises EngineError when no engine answers."""
+    with asking("the engine"):
+        return _native(api().info())
+
+
+def _native(info: Mapping[str, Any]) -> str:
+    return f"{info['OSType']}/{_ARCHITECTURES.get(info['Architecture'], info['Architecture'])}"
+
+
 def facts() -> EngineFacts:
     """Ask the engine and the client about themselves.
 
@@ -66,7 +77,7 @@ def facts() -> EngineFacts:
         compose, buildx, buildable = plugins[0].result(), plugins[1].result(), builder.result()
     _demand("the engine", version["Version"], ENGINE)
     _demand("docker compose", compose, COMPOSE)
-    native = f"{info['OSType']}/{_ARCHITECTURES.get(info['Architecture'], info['Architecture'])}"
+    native = _native(info)
     return EngineFacts(
         version=version["Version"],
         api=version["ApiVersion"],

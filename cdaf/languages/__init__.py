@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from cdaf.bundles.manifest import Dependency
+from cdaf.images.content import Content
 from cdaf.images.plan import Plans
 from cdaf.projects.pins import Build, Facts, Pins
 
@@ -55,10 +56,14 @@ class Collection(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A language's last act: the plans, and the small files they place, by bundle member name (`generated/…`)."""
+    """A language's last act: the plans, and what they place that it made, by bundle member name (`generated/…`).
+
+    `generated` are small files, `kept` larger ones that lie in the store.
+    """
 
     plans: Plans
     generated: dict[str, bytes]
+    kept: dict[str, Content] = {}
 
 
 class Language(Protocol):

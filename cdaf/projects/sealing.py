@@ -27,6 +27,7 @@ def contents(project: Project, collection: Collection, planned: Planned) -> dict
     found |= {f"smoke/{file.name}": content.of_file(file.path) for file in _regular(project.checks)}
     found |= {name: content.of_file(path) for name, path in compose_members(project).items()}
     found |= {name: content.of_bytes(data) for name, data in planned.generated.items()}
+    found |= planned.kept
     locks = {**collection.lock.files, "cdaf.lock": (project.root / "cdaf.lock").read_bytes()}
     found |= {f"locks/{name}": content.of_bytes(redacted(data)) for name, data in locks.items()}
     return found

@@ -63,6 +63,7 @@ class Image(Table, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Patterns of native files that need not fit the base, by their path below site-packages."),
     ] = ()
+    bytecode: Annotated[bool, Meta(description="Whether modules come compiled, by the base's own interpreter.")] = True
     compression: Annotated[Literal["gzip", "zstd"], Meta(description="How the layers are compressed.")] = "gzip"
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cdaf import languages
+from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
-from cdaf.languages._python import audit, content, exclude, resolve, user, venv
+from cdaf.languages._python import audit, bytecode, content, exclude, resolve, user, venv
 from cdaf.languages._python.content import Generated, Spread
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.projects.project import File, Project
@@ -24,7 +25,8 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     generated: Generated = {}
     targets = resolve.targets(project, collection.lock.pins)
     made = _made(project, collection, generated)
-    images, smoke = [], []
+    images: list[ImagePlan] = []
+    smoke = []
     laid: list[tuple[Target, list[Spread]]] = []
     used: set[str] = set()
     for target in targets:
@@ -40,7 +42,18 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
             smoke.append(_checks(project, collection, choices, target, spread, generated))
     exclude.demand_used(project.settings.image.exclude, used)
     audit.demand(project, laid, made, generated, FOLDER)
-    return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated)
+    kept: dict[str, Content] = {}
+    if project.settings.image.bytecode:
+        contents = _contents(project, collection, generated)
+        images, kept = bytecode.add(images, [target for target, _ in laid], contents)
+    return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated, kept)
+
+
+def _contents(project: Project, collection: languages.Collection, generated: Generated) -> dict[str, Content]:
+    """What the layers hold of archives and of sources."""
+    found = {each.dependency.archive: of_file(each.path, each.dependency.sha256) for each in collection.archives}
+    found |= {f"app/{each.name}": of_file(each.path) for each in project.files if bytecode.compiles(each.name)}
+    return found | {name: of_bytes(data) for name, data in generated.items() if bytecode.compiles(name)}
 
 
 def _made(project: Project, collection: languages.Collection, generated: Generated) -> dict[str, Place]:
