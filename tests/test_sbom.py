@@ -15,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from cdaf.bundles import bundle, sbom, show
-from cdaf.images import plan
+from cdaf.images import content, plan
 from cdaf.images.listing import folders
 from cdaf.languages._python import edges, wheel
 from cdaf.languages._python.values import Target
@@ -184,6 +184,16 @@ def _plans() -> plan.Plans:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "packaged" not in request.fixturenames:
         monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_service_that_needs_nothing(tmp_path: Path) -> None:
+    made = bundlekit.plans().images[0]
+    own = tuple(each for each in made.layers[0].entries if not isinstance(each, plan.Unpack))
+    nothing = plan.BasePin("scratch", "")
+    wanted = msgspec.structs.replace(made, base=nothing, layers=(plan.Layer("service", own),))
+    text = sbom.document(bundlekit.manifest(), wanted, {"app/orders.py": content.of_bytes(b"")})
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.decode()) is None
+    assert "components" not in json.loads(text)
 
 
 def test_the_base_is_a_component_that_is_not_taken_apart(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def document(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> bytes
     _describe_service(made["metadata"]["component"], manifest, wanted)
     places = _own_locations(parts, wanted, contents)
     made["metadata"]["component"]["evidence"] = {"occurrences": [{"location": each} for each in places]}
-    made["compositions"] = _compositions(made["components"])
+    made["compositions"] = _compositions(made.get("components", ()))
     del made["serialNumber"]
     made["serialNumber"] = _serial(msgspec.json.encode(made, order="sorted"))
     return msgspec.json.encode(made, order="sorted") + b"\n"
