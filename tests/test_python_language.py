@@ -79,7 +79,7 @@ def test_each_platform_gets_its_wheels_and_checks_what_the_image_lacks(tmp_path:
     assert {"deps/tester-1.0-py3-none-any.whl", "smoke/smoke/test_it.py"} <= smoke
     assert "deps/common-1.0-py3-none-any.whl" not in smoke
     image = planned.plans.images[0]
-    assert [layer.name for layer in image.layers] == ["user", "dependencies", "service"]
+    assert [layer.name for layer in image.layers] == ["user", "packages under 64 kB", "service"]
     assert "deps/svc-1.4.0-py3-none-any.whl" in plans.members(image.layers[-1:])
     assert image.config.command == ("svc",)
     assert image.config.user == "10001:10001"

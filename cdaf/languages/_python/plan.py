@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cdaf import languages
+from cdaf.images import grouping
 from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, Plans, SmokePlan
 from cdaf.languages._python import audit, bytecode, content, exclude, resolve, user, venv
@@ -14,8 +15,6 @@ from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.projects.project import File, Project
 
 FOLDER = "/app"
-_OWN_LAYER = 1_000_000  # bytes from which a package has a layer to itself
-_MOST_LAYERS = 8
 _PROBE = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=4)"
 
 
@@ -99,23 +98,19 @@ def _user_layer(project: Project, target: Target, generated: Generated) -> Layer
     passwd = content.generate(generated, "passwd", user.passwd(target.base, owner), suffix)
     group = content.generate(generated, "group", user.group(target.base, owner), suffix)
     folders = tuple(Dir(path, uid=owner.id, gid=owner.id) for path in sorted(state))
-    return Layer("user", (Place(passwd, "/etc/passwd"), Place(group, "/etc/group"), Dir(FOLDER), *folders))
+    files = (Place(passwd, "/etc/passwd"), Place(group, "/etc/group"), *content.skeleton(target, generated))
+    return Layer("user", (*files, Dir(FOLDER), *folders))
 
 
 def _package_layers(
     spread: Sequence[Spread], target: Target, again: dict[str, set[str]], generated: Generated
 ) -> list[Layer]:
-    """The biggest packages a layer each, the others and the environment's own files in one."""
-    big = sorted((each for each in spread if each.size >= _OWN_LAYER), key=lambda each: (-each.size, each.choice.name))
-    alone = {each.choice.name for each in big[:_MOST_LAYERS]}
-    layers = [
-        Layer(each.choice.name, tuple(content.entries(each, target, again, generated)))
-        for each in spread
-        if each.choice.name in alone
+    known = {each.choice.name: each for each in spread}
+    groups = grouping.group({name: each.size for name, each in known.items()})
+    return [
+        Layer(title, tuple(entry for name in names for entry in content.entries(known[name], target, again, generated)))
+        for title, names in groups.items()
     ]
-    rest = [each for each in spread if each.choice.name not in alone]
-    entries = [entry for each in rest for entry in content.entries(each, target, again, generated)]
-    return [*layers, Layer("dependencies", (*content.skeleton(target, generated), *entries))]
 
 
 def _file(file: File, folder: str) -> Entry:
