@@ -27,10 +27,11 @@ from cdaf.images import layout, oci
 from cdaf.images.oci import Image
 from cdaf.images.plan import BasePin
 from cdaf.net import http
-from cdaf.registries import auth
+from cdaf.registries import auth, reference, session, upload, wire
 from cdaf.settings import settings
 from cdaf.targets import Publication, Release, Target
 from tests import bundlekit, images, oddregistry
+from tests.cutting import cutting
 from tests.oddregistry import Fault
 
 if TYPE_CHECKING:
@@ -222,12 +223,26 @@ def test_an_image_goes_to_a_real_registry_with_its_tags(registry: serve.Registry
     assert again.reference == found.reference
 
 
-def test_a_damaged_blob_of_the_cache_is_not_published_and_made_anew(registry: serve.Registry, tmp_path: Path) -> None:
+def test_a_blob_that_vanished_from_the_cache_is_said(registry: serve.Registry, tmp_path: Path) -> None:
+    made = release(tmp_path / "dist")
+    gone = made.images[0].layers[0].path
+    assert gone is not None
+    gone.unlink()
+    with pytest.raises(PublishError, match="is gone from the cache") as caught:
+        targets.publish(target("registry", f"{registry.authority}/team/gone"), made)
+    assert exit_code(caught.value) == 75
+
+
+@pytest.mark.parametrize("damage", ["one bit", "cut", "a bit of a large one"])
+def test_a_damaged_blob_of_the_cache_is_not_published_and_made_anew(
+    registry: serve.Registry, tmp_path: Path, monkeypatch: Any, damage: str
+) -> None:
+    monkeypatch.setattr(session, "CHUNK", 20 if "large" in damage else session.CHUNK)
     made = release(tmp_path / "dist")
     spoilt = made.images[0].layers[0].path
     assert spoilt is not None
     whole = spoilt.read_bytes()
-    spoilt.write_bytes(whole[:9] + bytes([whole[9] ^ 1]) + whole[10:])
+    spoilt.write_bytes(whole[:9] if damage == "cut" else whole[:9] + bytes([whole[9] ^ 1]) + whole[10:])
     with pytest.raises(ImageError, match="damaged") as caught:
         targets.publish(target("registry", f"{registry.authority}/team/damaged"), made)
     assert caught.value.transient
@@ -295,6 +310,29 @@ def test_a_bases_layers_are_mounted_where_the_base_lives_on_the_same_registry(tm
         assert below.digest not in {
             each.query["digest"][0] for each in odd.asked if each.method == "PUT" and each.query
         }
+
+
+@pytest.mark.parametrize("there", ["mounted", "held"])
+def test_a_bases_layers_are_never_downloaded_where_the_target_has_them(
+    registry: serve.Registry, registry_factory: RegistryFactory, tmp_path: Path, monkeypatch: Any, there: str
+) -> None:
+    """Counted on the lines to two real registries: nothing is read of the base, and it does not go up either."""
+    data = os.urandom(2_000_000)
+    below = images.layer({"base": data}, kept=False)
+    bases = registry if there == "mounted" else registry_factory()
+    with cutting(registry.authority) as line, cutting(bases.authority) as source:
+        base_line = line if there == "mounted" else source
+        at = "base/python" if there == "mounted" else "team/orders"
+        blob = oci.Descriptor(oci.LAYER_GZIP, below[0].digest, below[0].size)
+        upload.upload(wire.target(reference.parse(f"{registry.authority}/{at}")), blob, lambda: BytesIO(below[1]))
+        pin = BasePin(f"{base_line.authority}/base/python:3", "sha256:" + "b" * 64)
+        image = images.image((below[0], images.layer({"app": b"1"})[0]), base=pin)
+        (found,) = targets.publish(target("registry", f"{line.authority}/team/orders"), release(tmp_path, image))
+        assert found.digest == image.digest
+        assert line.count("GET", "/blobs/") == source.count("GET", "/blobs/") == 0
+        assert max(line.up, line.down) < 100_000
+        assert source.up == source.down == 0
+    assert ask(registry, f"/v2/team/orders/manifests/{image.digest}")[0] == image.digest
 
 
 def test_a_bases_layers_are_fetched_where_they_cannot_be_mounted(tmp_path: Path) -> None:

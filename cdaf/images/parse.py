@@ -65,8 +65,10 @@ def choose(entries: Sequence[Descriptor], platform: str) -> Descriptor | None:
 
 def media_type(data: bytes, header: str, name: str) -> str:
     """The media type of a manifest: its own word, else the header's. Raises ResolveError for one of no use."""
-    own = _table(data, name).get("mediaType")
-    found = str(own or header.partition(";")[0].strip())
+    own, told = _table(data, name).get("mediaType"), header.partition(";")[0].strip()
+    if own != told and own in oci.MANIFESTS and told in oci.MANIFESTS:
+        raise ResolveError(f"{name} says that it is {own}, and its registry that it is {told}", "name an image")
+    found = str(own or told)
     if found in oci.MANIFESTS:
         return found
     if own is None and "manifests" in _table(data, name):

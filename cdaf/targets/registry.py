@@ -144,16 +144,19 @@ def _send_layer(where: Repository, named: Reference, image: Image, layer: Layer)
     source = base.repository if base and base.registry == named.registry and base.repository != named.repository else ""
 
     def opened() -> IO[bytes]:
-        if layer.path is not None:
-            return layer.path.open("rb")
-        if base is None:
-            raise PublishError(f"layer {layer.digest} is not in the cache", "run the command again")
-        return registry.blob(base, blob).open("rb")
+        if layer.path is None and base is not None:
+            return registry.blob(base, blob).open("rb")
+        try:
+            return oci.path_of(layer).open("rb")
+        except FileNotFoundError as error:
+            text = f"layer {layer.digest} is gone from the cache"
+            raise PublishError(text, "run the command again", transient=True) from error
 
     try:
         upload.upload(where, blob, opened, source, layer.name)
     except CdafError as error:
         # The registry hashes what it is sent; only what it refuses is worth another reading here.
-        if layer.path is not None and store.checked(registry.KIND, oci.hexed(layer.digest)) is None:
+        there = layer.path is not None and layer.path.is_file()
+        if there and store.checked(registry.KIND, oci.hexed(layer.digest)) is None:
             raise oci.spoilt(layer) from error
         raise
