@@ -149,15 +149,85 @@ def test_a_login_in_an_image_s_name_is_not_told(tmp_path: Path, cache: Path, log
 def test_a_build_that_keeps_up(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     done = cdaf("package", root, "--check")
-    assert "packaged twice: sha256:" in done.stderr
+    assert "packaged twice, in unlike conditions: sha256:" in done.stderr
     cdaf("verify", done.stdout.strip())
+
+
+def writing(expression: str) -> str:
+    """A backend that writes what an expression gives into the wheel."""
+    line = f"files['svc/_built.py'] = f'made = {{{expression}!r}}\\n'.encode()\n    files[f\"{{info}}/WHEEL\"]"
+    return pykit.BACKEND.replace('files[f"{info}/WHEEL"]', line, 1).replace(
+        "import base64", "import platform, time, base64"
+    )
 
 
 def test_a_build_that_gives_other_bytes_each_time(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc", RANDOM)
     told = cdaf("package", root, "--check", expect=3).stderr
     assert "cannot be reproduced" in told
-    assert "deps/svc-1.4.0-py3-none-any.whl differs from one packaging to the next" in told
+    wheel = "deps/svc-1.4.0-py3-none-any.whl"
+    assert f"{wheel} differs from one packaging to the next: svc/random: other bytes from offset 0 on" in told
+    assert "hint: make the service's build command give the same bytes each time" in told
+
+
+@pytest.mark.parametrize(
+    ("expression", "reason", "hint"),
+    [
+        ("time.time()", "it holds the time, line 1 is 'made = 1", "take the time from SOURCE_DATE_EPOCH"),
+        ("time.strftime('%Y-%m-%dT%H:%M:%S')", "it holds the time, line 1 is '", "take the time"),
+        ("platform.node()", "it holds the host's name, line 1 is ", "write nothing that holds the host's name"),
+    ],
+)
+def test_what_a_build_writes_that_it_should_not(
+    tmp_path: Path, cache: Path, expression: str, reason: str, hint: str
+) -> None:
+    root = service(tmp_path / "svc", writing(expression.replace("'", '"')))
+    told = cdaf("package", root, "--check", expect=3).stderr.replace("\\'", "'").replace('"', "'")
+    assert "svc/_built.py: " + reason in told
+    assert f"hint: {hint}" in told
+    site = "/app/.venv/lib/python3.13/site-packages"
+    assert f"layer service of linux/amd64: {site}/svc/_built.py (svc) has another content" in told
+
+
+def test_what_stands_in_the_work_tree_is_what_is_packaged_again(tmp_path: Path, cache: Path) -> None:
+    root = service(tmp_path / "svc")
+    makers.write(root, {"src/svc/__init__.py": "changed = 1\n", "src/svc/new.py": "added = 1\n"})
+    makers.git(root, "add", "src/svc/new.py")
+    makers.write(root, {"notes.txt": "not tracked"})
+    done = cdaf("package", root, "--check")
+    assert "packaged twice" in done.stderr
+    assert bundle.open(Path(done.stdout.strip())).manifest.source.dirty
+
+
+def test_a_second_packaging_that_fails_says_so(tmp_path: Path, cache: Path) -> None:
+    once = f"if os.uname().nodename == {'elsewhere'!r}: raise SystemExit('not here')\n    project ="
+    root = service(tmp_path / "svc", pykit.BACKEND.replace("project =", once, 1))
+    told = cdaf("package", root, "--check", expect=3).stderr
+    assert "packaged a second time, in another folder and from nothing, it fails: svc cannot be built" in told
+    assert "not here" in told
+
+
+CLOCK = """\
+[service]
+start = ["svc"]
+[build]
+run = [["sh", "-c", "mkdir -p static && date -Ins > static/stamp.txt"]]
+outputs = ["static/**"]
+"""
+
+
+@pytest.mark.docker
+def test_a_service_whose_own_build_writes_the_time(tmp_path: Path, shared: Path) -> None:
+    root = tmp_path / "svc"
+    pykit.service(root, None, config=CLOCK)
+    cdaf("lock", root)
+    pykit.commit(root)
+    told = cdaf("package", root, "--platform", "linux/amd64", "--check", expect=3).stderr
+    assert (
+        "generated/build/static/stamp.txt differs from one packaging to the next: it holds the time, line 1 is" in told
+    )
+    assert "layer service of linux/amd64: /app/static/stamp.txt (svc) has another content" in told
+    assert "hint: take the time from SOURCE_DATE_EPOCH" in told
 
 
 def test_the_folder_that_a_bundle_goes_to_is_git_s_to_pass_over_when_it_is_made_for_it(

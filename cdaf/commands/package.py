@@ -15,7 +15,11 @@ from cdaf.terminal import console, options
 @options.platforms
 @click.option("--locked", is_flag=True, help="Demand a current cdaf.lock instead of writing a missing one.")
 @click.option("--release", is_flag=True, help="Take the version as a release, though HEAD carries no tag for it.")
-@click.option("--check", is_flag=True, help="Package twice, the second time from nothing, and compare the bytes.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Package twice, the second time elsewhere and from nothing, and explain any difference.",
+)
 @options.json
 def command(path: Path, out: Path | None, platforms: tuple[str, ...], locked: bool, release: bool, check: bool) -> None:
     """Seal the service in PATH and every dependency it needs into one file, and print the file's path."""
@@ -27,6 +31,7 @@ def command(path: Path, out: Path | None, platforms: tuple[str, ...], locked: bo
     if check:
         from cdaf.projects import checking
 
-        checking.repeat(sealed, path, flags=flags, release=release)
+        words = [word for each in platforms for word in ("--platform", each)] + ["--release"] * release
+        checking.repeat(sealed, path, words)
     told = {"path": str(sealed.path), "identity": sealed.identity, "version": sealed.manifest.service.version}
     console.answer(told, [str(sealed.path)])

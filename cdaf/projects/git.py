@@ -5,6 +5,7 @@ A user's own settings change what some of git's commands say; these ask for what
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -153,6 +154,26 @@ def describe(folder: Path) -> str | None:
     """The version in the nearest `v…` tag at or behind HEAD."""
     found = _git(folder, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*")
     return found.stdout.decode().strip().removeprefix("v") if found.code == 0 else None
+
+
+def duplicate(found: Head, into: Path) -> None:
+    """A copy of a repository with its work tree as it stands: what git tracks, and what it does not pass over.
+
+    The commits themselves are only referred to. Raises ProjectError.
+    """
+    into.parent.mkdir(parents=True, exist_ok=True)
+    _must(found.root, "clone", "--quiet", "--shared", "--no-checkout", "--", str(found.root), str(into))
+    _must(into, "update-ref", "--no-deref", "HEAD", found.commit)
+    index = _must(found.root, "rev-parse", "--git-path", "index")
+    shutil.copy(found.root / os.fsdecode(index).rstrip("\n"), into / ".git" / "index")
+    listed = _must(found.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in dict.fromkeys(map(os.fsdecode, filter(None, listed.split(b"\0")))):
+        source, target = found.root / name, into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        elif source.is_symlink() or source.exists():
+            shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _git(folder: Path, *words: str) -> process.Finished:
