@@ -54,6 +54,7 @@ def test_what_fits_is_no_fault() -> None:
         ),
         (elves.make(needed=["libc.musl-x86_64.so.1"]), ["is built for musl", "choose a base with musl"]),
         (elves.make(needed=[], interpreter="/lib/ld-musl-x86_64.so.1"), ["is built for musl"]),
+        (elves.make(needed=["libc.so"]), ["is built for musl"]),
         (
             elves.make(needed=["libGL.so.1"]),
             ["needs libGL.so.1, which python:3.13-slim lacks", "Debian's package is usually libgl1"],
@@ -85,7 +86,7 @@ def test_musl_refuses_what_is_built_for_glibc_unless_something_stands_in() -> No
     libraries = (*MUSL.libraries, "libc.so.6", "ld-linux-x86-64.so.2")
     with_gcompat = Facts(libc="musl", libc_version="1.2.5", libraries=libraries)
     assert not any("is built for" in each for each in faults(wheel, on=base(with_gcompat)))
-    assert faults(file(elves.make(needed=["libc.musl-x86_64.so.1"])), on=base(MUSL)) == []
+    assert faults(file(elves.make(needed=["libc.musl-x86_64.so.1", "libc.so", "libm.so"])), on=base(MUSL)) == []
     assert "apk add so:libGL.so.1" in faults(file(elves.make(needed=["libGL.so.1"])), on=base(MUSL))[0]
 
 

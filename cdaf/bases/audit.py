@@ -19,6 +19,9 @@ _NAMED = {"GLIBC_ABI_DT_RELR": (2, 36)}
 _VERSION = re.compile(r"(.+)_([0-9]+(?:\.[0-9]+)*)")
 _GLIBC = ("libc.so.6", "ld-linux")
 _MUSL = ("libc.musl-", "ld-musl-")
+_MUSLS_OWN = re.compile(
+    r"lib(?:c|pthread|rt|m|dl|util|xnet)\..*"
+)  # its dynamic linker is all of these (ldso/dynlink.c)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -139,15 +142,17 @@ def _libc(facts: Facts) -> str:
 def _foreign(own: Elf, facts: Facts) -> str:
     """The libc that a file is built for, if the base has the other one, and nothing that stands in for it."""
     names = {*own.needed, posixpath.basename(own.interpreter)} - {*facts.libraries}
-    other = {"musl": ("glibc", _GLIBC), "glibc": ("musl", _MUSL)}.get(facts.libc)
-    return other[0] if other and any(name.startswith(other[1]) for name in names) else ""
+    if facts.libc == "musl":
+        return "glibc" if any(name.startswith(_GLIBC) for name in names) else ""
+    return "musl" if facts.libc and any(name == "libc.so" or name.startswith(_MUSL) for name in names) else ""
 
 
 def _lacking(image: _Image, file: File) -> Iterator[Misfit]:
     facts, reference = image.base.facts, image.base.reference
     wanted = [*file.elf.needed, *([posixpath.basename(file.elf.interpreter)] if file.elf.interpreter else [])]
+    own = _MUSLS_OWN.fullmatch if facts.libc == "musl" else lambda _: None
     for name in wanted if facts.libraries else ():
-        if name not in facts.libraries and _library(image, file, name) is None:
+        if name not in facts.libraries and not own(name) and _library(image, file, name) is None:
             yield Misfit(file, f"needs {name}, which {reference} lacks", _provider(name, facts.libc))
     for library, versions in file.elf.versions.items():
         if _library(image, file, library) is None:
