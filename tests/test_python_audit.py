@@ -1,0 +1,167 @@
+"""Native files of wheels and of a service, through the language: what Python would load, and what else is there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cdaf import progress
+from cdaf.bases import elf
+from cdaf.errors import ProjectError, ResolveError
+from cdaf.languages import Planned, python
+from cdaf.languages._python import modules
+from cdaf.languages._python.values import Target
+from cdaf.projects import project
+from cdaf.projects.pins import Base, Facts
+from tests import elves, pykit
+
+FACTS = msgspec.structs.replace(
+    pykit.FACTS, libraries=("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6")
+)
+GOOD, GL = elves.make(symbols=["PyInit__x"]), elves.make(needed=["libGL.so.1"], symbols=["PyInit__x"])
+CONFIG = pykit.CONFIG.replace('"linux/amd64", "linux/arm64"', '"linux/amd64"')
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[pykit.Index]:
+    with pykit.serving(tmp_path / "index") as index:
+        yield index
+
+
+class Heard(progress.Silent):
+    """A sink that keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.said.append(text)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    sink = Heard()
+    progress.use(sink)
+    yield sink.said
+    progress.use(progress.Silent())
+
+
+def planned(found: project.Project, facts: Facts = FACTS) -> Planned:
+    pins = pykit.pinned(facts, platforms=found.settings.image.platforms)
+    builds = python.pin(found, dict.fromkeys(found.settings.image.platforms, facts))
+    pins = msgspec.structs.replace(pins, builds=builds)
+    return python.plan(found, python.collect(found, python.resolve(found, pins)))
+
+
+def service(folder: Path, index: pykit.Index, *names: str, more: str = "", config: str = CONFIG) -> project.Project:
+    wanted = ", ".join(f'"{name}"' for name in names)
+    config = config.replace("[image]\n", f"[image]\nbytecode = false\n{more}")
+    return pykit.service(folder, index, f"dependencies = [{wanted}]\n", config)
+
+
+def test_all_faults_of_all_packages_and_platforms_come_at_once(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "good", files={"good/_x.abi3.so": GOOD}, tag="cp313-abi3-manylinux_2_28_x86_64")
+    pykit.wheel(index.folder, "good", files={"good/_x.abi3.so": GOOD}, tag="cp313-abi3-manylinux_2_28_aarch64")
+    pykit.wheel(index.folder, "needy", files={"needy/_x.so": GL, "needy/_y.cpython-313-x86_64-linux-gnu.so": GL})
+    new = elves.make(versions={"libc.so.6": ["GLIBC_2.99"]})
+    pykit.wheel(index.folder, "tool", files={"tool.py": "", "@/scripts/tool": new})
+    with pytest.raises(ResolveError) as told:
+        planned(service(tmp_path / "svc", index, "good", "needy", "tool", config=pykit.CONFIG))
+    message = told.value.message
+    for line in (
+        "native files that the base cannot load: 5 faults",
+        "linux/arm64: good 1.0: good/_x.abi3.so is for amd64, not for linux/arm64",
+        "linux/amd64: needy 1.0: needy/_x.so (and 1 more of its files) needs libGL.so.1, which python:3.13-slim lacks",
+        "linux/amd64: tool 1.0: bin/tool needs glibc 2.99, and python:3.13-slim has glibc 2.41",
+        "linux/arm64: needy 1.0: needy/_x.so (and 1 more of its files) is for amd64",
+        "linux/arm64: tool 1.0: bin/tool is for amd64",
+    ):
+        assert line in message
+    assert "image.unaudited" in told.value.hint
+
+
+def test_what_no_import_loads_is_noted(tmp_path: Path, index: pykit.Index, heard: list[str]) -> None:
+    files: dict[str, str | bytes] = {
+        "pkg/__init__.py": "",
+        "pkg/tests/data/tool.arm64": elves.make("arm64"),
+        "pkg/plugins/libplug.so": elves.make(needed=["libcuda.so.1"]),
+        "pkg/_x.cpython-312-x86_64-linux-gnu.so": GL,
+        "pkg/_t.cpython-313t-x86_64-linux-gnu.so": GL,
+        "pkg/data.o": elves.make(kind=1),
+    }
+    pykit.wheel(index.folder, "pkg", files=files)
+    planned(service(tmp_path / "svc", index, "pkg"))
+    notes = [each for each in heard if "nothing is known to load it" in each]
+    assert len(notes) == 1
+    assert "linux/amd64: pkg 1.0: " in notes[0]
+    assert "(and 3 more of its files)" in notes[0]
+
+
+def test_a_wheel_for_many_cpus_needs_one_that_fits(tmp_path: Path, index: pykit.Index) -> None:
+    files = {f"pkg/{arch}/_x.so": elves.make(arch, symbols=["PyInit__x"]) for arch in ("amd64", "arm64", "s390x")}
+    pykit.wheel(index.folder, "pkg", files=files)
+    planned(service(tmp_path / "svc", index, "pkg", config=pykit.CONFIG))
+
+
+def test_libraries_of_the_image_and_of_other_packages_do(tmp_path: Path, index: pykit.Index) -> None:
+    module = elves.make(needed=["libown-1.so", "libelse.so.2"], runpath="$ORIGIN/../one.libs")
+    pykit.wheel(index.folder, "one", files={"one/_x.abi3.so": module, "one.libs/libown-1.so": elves.make()})
+    pykit.wheel(index.folder, "two", files={"two/libelse.so": elves.make(soname="libelse.so.2")})
+    planned(service(tmp_path / "svc", index, "one", "two"))
+
+
+def test_patterns_take_files_out_of_the_audit(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "needy", files={"needy/gui/_x.so": GL, "needy/_y.abi3.so": GOOD})
+    planned(service(tmp_path / "svc", index, "needy", more='unaudited = ["needy/gui/**"]\n'))
+    with pytest.raises(ResolveError, match="libGL"):
+        planned(service(tmp_path / "two", index, "needy", more='unaudited = ["needy/_y*"]\n'))
+    with pytest.raises(ProjectError, match=r"image.unaudited: 'nothing/\*\*' matches no native file"):
+        planned(service(tmp_path / "three", index, "needy", more='unaudited = ["nothing/**", "needy/**"]\n'))
+
+
+def test_files_that_are_left_out_are_not_audited(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "needy", files={"needy/__init__.py": "", "needy/gui/_x.so": GL})
+    planned(service(tmp_path / "svc", index, "needy", more='exclude = ["needy/gui/**"]\n'))
+
+
+def test_the_services_own_files_are_audited(tmp_path: Path, index: pykit.Index) -> None:
+    folder = tmp_path / "svc"
+    (folder / "lib").mkdir(parents=True)
+    (folder / "lib" / "_x.so").write_bytes(GL)
+    (folder / "lib" / "notes.txt").write_text("text")
+    config = CONFIG.replace("port = 8000\n", 'port = 8000\ninclude = ["lib/**"]\n')
+    with pytest.raises(ResolveError, match=r"the service's own files: lib/_x.so needs libGL.so.1"):
+        planned(service(folder, index, config=config))
+
+
+def test_a_lock_with_few_facts_is_taken_as_it_is(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "needy", files={"needy/_x.abi3.so": GL})
+    planned(service(tmp_path / "svc", index, "needy"), pykit.FACTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "entrance", "loads"),
+    [
+        ("pkg/_x.so", "PyInit__x", True),
+        ("pkg/_x.abi3.so", "PyInit__x", True),
+        ("_x.cpython-313-x86_64-linux-gnu.so", "PyInit__x", True),
+        ("_x.cpython-313d-x86_64-linux-gnu.so", "PyInit__x", False),
+        ("_x.cpython-314-x86_64-linux-gnu.so", "PyInit__x", False),
+        ("libx.so", "PyInit_libx", False),
+        ("libx.so.1", "", False),
+        ("_x.pyd", "", False),
+    ],
+)
+def test_modules_are_told_by_name_and_by_entrance(name: str, entrance: str, loads: bool) -> None:
+    assert modules.entrance(name) == entrance
+    found = elf.of_bytes(GOOD, entrance)
+    assert found
+    target = Target(platform="linux/amd64", base=Base(reference="", platform="", digest="", facts=FACTS))
+    assert modules.loadable({name: found}, target) == ({name} if loads else set())
