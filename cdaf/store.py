@@ -75,6 +75,20 @@ def checked(kind: str, sha256: str) -> Path | None:
     return found
 
 
+def intact(kind: str, sha256: str, size: int, written: int = -1) -> int:
+    """When the content's file was written, in nanoseconds, if it is whole, else 0.
+
+    It is read again, as by `checked`, unless it is the file that was `written` then, or nothing is known of that (-1).
+    """
+    try:
+        told = path(kind, sha256).stat()
+    except FileNotFoundError:
+        return 0
+    if told.st_size != size or (written not in (-1, told.st_mtime_ns) and not checked(kind, sha256)):
+        return 0
+    return told.st_mtime_ns
+
+
 def read(kind: str, sha256: str) -> bytes | None:
     """The content itself, of small things, if it is there and intact."""
     found = checked(kind, sha256)

@@ -121,6 +121,13 @@ def test_all_faults_of_a_layer_come_at_once(tmp_path: Path) -> None:
         assert part in raised.value.message
 
 
+@pytest.mark.parametrize("dir_first", [True, False])
+def test_a_file_over_a_folder_is_refused_in_either_order(dir_first: bool) -> None:
+    entries: tuple[plan.Entry, ...] = (plan.Dir("/app/x"), plan.Place("app/a", "/app/x"))
+    with pytest.raises(ImageError, match="both place /app/x"):
+        written(plan.Layer("bad", entries[:: 1 if dir_first else -1]), {"app/a": content.of_bytes(b"1")})
+
+
 @pytest.mark.parametrize(
     "where", ["a local name's length", "a deflate stream", "a checksum", "a size", "the directory"]
 )

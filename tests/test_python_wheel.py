@@ -210,3 +210,16 @@ def test_a_directory_that_counts_less_than_it_holds_is_refused(tmp_path: Path) -
     path.write_bytes(data)
     with pytest.raises(ResolveError, match="holds more than it counts"):
         read(path)
+
+
+def test_a_record_that_lies_is_not_believed(tmp_path: Path) -> None:
+    """Wrong digests and sizes, files that are not there, files that it does not name: the image's own is true."""
+    lies = 'liar/__init__.py,sha256=AAAA,7\nliar/gone.py,,\n/etc/passwd,,\n../../x,,\n"broken\n'
+    found = read(pykit.wheel(tmp_path, "liar", files={"liar/__init__.py": "x", "liar/more.py": "y", "%/RECORD": lies}))
+    (record,) = [each.data.decode() for each in found.written if each.path.endswith("/RECORD")]
+    rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(record))}
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"x").digest()).rstrip(b"=").decode()
+    assert rows["liar/__init__.py"] == [f"sha256={digest}", "1"]
+    assert "liar/more.py" in rows
+    assert not {"liar/gone.py", "/etc/passwd", "../../x"} & rows.keys()
+    assert "liar-1.0.dist-info/RECORD" in found.skip

@@ -48,6 +48,15 @@ class _Config(msgspec.Struct, frozen=True):
     history: tuple[dict[str, Any], ...] | None = None
 
 
+class _Memo(msgspec.Struct, frozen=True, array_like=True):
+    """A layer that was written; `written` is when its blob was, in nanoseconds, as its file has it."""
+
+    digest: str
+    diff_id: str
+    size: int
+    written: int = 0
+
+
 class Promise(msgspec.Struct, frozen=True):
     """A layer as it was foretold; whoever writes those very bytes again need not inflate them for their diff id."""
 
@@ -92,6 +101,8 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
     source = reference.at(reference.parse(pin.reference), pin.digest)
     described, listed = _manifest(_read(source), source)
     config = _decoded(_read(source, described), f"the config of {source}")
+    if (system := config.get("os", "linux")) != platform.partition("/")[0]:
+        raise _unusable(source, f"it is for {system}, and the image for {platform}")
     try:
         diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
         layers = tuple(
@@ -115,12 +126,16 @@ def _read(source: Reference, blob: oci.Descriptor | None = None) -> bytes:
 
 def _manifest(data: bytes, source: Reference) -> tuple[oci.Descriptor, tuple[oci.Descriptor, ...]]:
     try:
-        return parse.manifest(data, str(source))
+        config, layers = parse.manifest(data, str(source))
     except ResolveError as error:
         raise _unusable(source, error) from error
+    odd = [each for each in layers if oci.canonical(each.media_type) not in (oci.LAYER, *oci.LAYERS.values())]
+    if odd:
+        raise _unusable(source, f"layer {odd[0].digest} is {odd[0].media_type}, which no engine takes from others")
+    return config, layers
 
 
-def _unusable(source: Reference, error: Exception) -> ImageError:
+def _unusable(source: Reference, error: Exception | str) -> ImageError:
     return ImageError(f"{source} is not an image that can be built on: {error}", "choose another base")
 
 
@@ -172,7 +187,8 @@ def _made(
     made = _write(wanted, contents, dirs, compression, promise)
     # A promised diff id is another's word: it serves his image, and is not kept for others'.
     diff_id = "" if promise else made.diff_id
-    store.remember(_kind(promise), key, msgspec.json.encode((made.digest, diff_id, made.size)))
+    written = store.intact("blobs", oci.hexed(made.digest), made.size)
+    store.remember(_kind(promise), key, msgspec.json.encode(_Memo(made.digest, diff_id, made.size, written)))
     return made
 
 
@@ -185,15 +201,18 @@ def _known(wanted: plan.Layer, key: str, promise: Promise | None, compression: s
         told = store.recall(kind, key)
         if told is None:
             continue
-        digest, diff_id, size = msgspec.json.decode(told, type=tuple[str, str, int])
-        if promise and not diff_id:
-            if digest != promise.digest:
-                continue
-            diff_id = promise.diff_id
-        path = store.path("blobs", oci.hexed(digest))
-        listed = promise is not None or store.recall(_LISTINGS, oci.hexed(digest)) is not None
-        if listed and path.is_file() and path.stat().st_size == size:
-            return oci.Layer(digest, diff_id, size, oci.LAYERS[compression], wanted.name, path)
+        memo = msgspec.json.decode(told, type=_Memo)
+        if promise and not memo.diff_id and memo.digest != promise.digest:
+            continue
+        name = oci.hexed(memo.digest)
+        listed = promise is not None or store.recall(_LISTINGS, name) is not None
+        written = store.intact("blobs", name, memo.size, memo.written) if listed else 0
+        if written and written != memo.written:
+            store.remember(kind, key, msgspec.json.encode(msgspec.structs.replace(memo, written=written)))
+        if written:
+            diff_id = memo.diff_id or (promise.diff_id if promise else "")
+            media_type, path = oci.LAYERS[compression], store.path("blobs", name)
+            return oci.Layer(memo.digest, diff_id, memo.size, media_type, wanted.name, path)
     return None
 
 

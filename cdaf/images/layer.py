@@ -204,7 +204,7 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
         parts = path.split("/")
         if not path or ".." in parts or "." in parts or "" in parts or "\0" in path:
             found.append(f"{item.origin} would land at {path!r}, which no image has")
-        elif path in placed and item.header.kind != "dir":
+        elif path in placed and not item.header.kind == placed[path].header.kind == "dir":
             found.append(f"{placed[path].origin} and {item.origin} both place /{path}")
         placed.setdefault(path, item)
     for parent, path in _folders(placed).items():
