@@ -70,6 +70,7 @@ class Odd:
     chunks: bool = True  # PATCH is known
     least: int = 0  # OCI-Chunk-Min-Length
     takes: int = -1  # bytes of the next chunk that are kept, then all of it
+    claims: int = -1  # bytes that are said to be there
     progress: bool = True  # GET on an upload tells how far it is
     referrers: bool = False  # the API of distribution-spec 1.1
     filters: bool = True  # of that API, by artifactType
@@ -317,6 +318,7 @@ class _Handler(BaseHTTPRequestHandler):
     def place(self, repository: str, session: str) -> dict[str, str]:
         """Where an upload goes on: another URL after each step, as real servers have it."""
         have = len(self.registry.uploads[session])
+        have = self.registry.claims if self.registry.claims >= 0 and have else have
         place = f"/v2/{repository}/blobs/uploads/{session}?_state={SECRET_STATE}-{have}"
         told = {"Location": (self.registry.address if self.registry.absolute else "") + place}
         return told | ({"Range": f"0-{have - 1}"} if have else {})

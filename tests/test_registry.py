@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from cdaf import progress, store
 from cdaf.errors import CdafError, PublishError, ResolveError, exit_code
@@ -600,6 +602,15 @@ def test_a_registry_that_took_less_of_a_chunk_gets_the_rest(odd: Odd, monkeypatc
     assert odd.blobs["team/orders", oci.digest_of(DATA)] == DATA
 
 
+@pytest.mark.parametrize("claims", [2, 1_000_000_000])
+def test_a_registry_whose_count_makes_no_sense_ends(odd: Odd, monkeypatch: Any, claims: int) -> None:
+    monkeypatch.setattr(session, "CHUNK", 400_000)
+    odd.claims = claims
+    with pytest.raises(PublishError, match=r"bytes of sha256:|answers 416") as caught:
+        send(wire.target(team(odd)), DATA)
+    assert exit_code(caught.value) in (8, 75)
+
+
 def test_a_chunk_out_of_order_is_mended_by_asking(odd: Odd, monkeypatch: Any) -> None:
     monkeypatch.setattr(session, "CHUNK", 700_000)
     odd.faults += [Fault("PATCH", "/uploads/", times=0), Fault("PATCH", "/uploads/", status=416)]
@@ -665,6 +676,41 @@ def test_an_upload_that_is_given_up_is_cancelled(odd: Odd) -> None:
         send(wire.target(team(odd)), DATA)
     assert sent(odd) == ["PUT", "DELETE"]
     assert not odd.uploads
+
+
+FAULTS = st.sampled_from(
+    [
+        ("PUT", {"drop_upload": True}),
+        ("PATCH", {"drop_upload": True}),
+        ("PATCH", {"status": 416}),
+        ("PATCH", {"status": 503}),
+        ("PUT", {"status": 404}),
+        ("GET", {"status": 404}),
+        ("POST", {"status": 500}),
+        ("HEAD", {"status": 502}),
+    ]
+)
+
+
+@hypothesis.settings(max_examples=40, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    faults=st.lists(FAULTS, max_size=4),
+    size=st.integers(1, 5000),
+    chunk=st.integers(500, 6000),
+    least=st.integers(0, 3000),
+    takes=st.integers(-1, 400),
+    progress_known=st.booleans(),
+)
+def test_whatever_breaks_the_blob_that_arrives_is_right(
+    odd: Odd, faults: list[Any], size: int, chunk: int, least: int, takes: int, progress_known: bool
+) -> None:
+    odd.blobs.clear()
+    odd.faults[:] = [Fault(method, "/blobs/", **how) for method, how in faults]
+    odd.least, odd.takes, odd.progress = least, takes, progress_known
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "CHUNK", chunk)
+        assert send(wire.target(team(odd)), DATA[:size])
+    assert odd.blobs["team/orders", oci.digest_of(DATA[:size])] == DATA[:size]
 
 
 def test_a_blob_of_nothing(odd: Odd, registry: serve.Registry) -> None:

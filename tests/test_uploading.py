@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cdaf import flow, progress, releasing, targets
+from cdaf import engine, flow, progress, releasing, targets
 from cdaf.errors import CdafError, PublishError, SmokeError
 from cdaf.images import oci
 from cdaf.images.oci import Image
@@ -84,6 +85,13 @@ def test_blobs_are_there_before_the_manifest_and_the_manifest_only_after_the_tes
     assert seen == [({200}, 404)]
     assert done.digest == image.digest
     assert status(registry, f"manifests/{image.digest}") == 200
+    subprocess.run(["docker", "pull", "--quiet", done.reference], check=True, capture_output=True)
+    try:
+        told = engine.inspect(done.reference) or {}
+        assert told["RootFS"]["Layers"] == [layer.diff_id for layer in image.layers]
+        assert done.reference in told["RepoDigests"]
+    finally:
+        subprocess.run(["docker", "image", "rm", done.reference], check=True, capture_output=True)
 
 
 @pytest.mark.docker

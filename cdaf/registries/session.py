@@ -95,7 +95,11 @@ def chunk(where: Repository, session: Session, blob: Descriptor, opened: Opened)
             raise NoChunks
         if response.status not in {200, 201, 202, 204}:
             raise _failed(where, response, blob)
-        return _after(session, response, session.sent + length)
+        after = _after(session, response, session.sent + length)
+    if not session.sent < after.sent <= session.sent + length:
+        text = f"{where.label} has {after.sent} bytes of {blob.digest} after {session.sent + length} were sent"
+        raise Again(where.failure(text, "try again later", transient=True))
+    return after
 
 
 def close(where: Repository, session: Session, blob: Descriptor, opened: Opened) -> None:
@@ -112,7 +116,7 @@ def close(where: Repository, session: Session, blob: Descriptor, opened: Opened)
         raise Mismatch(where.failure(f"{where.label} stored {found} where {blob.digest} of {where.name} was sent"))
 
 
-def found(where: Repository, session: Session) -> Session | None:
+def found(where: Repository, session: Session, size: int) -> Session | None:
     """What the registry has of an upload that broke off (GET); None when that cannot be known, or nothing can follow.
 
     The registry of Docker's calls one byte, and none, `0-0`.
@@ -121,7 +125,7 @@ def found(where: Repository, session: Session) -> Session | None:
         if response.status not in {200, 202, 204}:
             return None
         known = _after(session, response, 0)
-    return known if known.sent > 1 else None
+    return known if 1 < known.sent <= size else None
 
 
 def cancel(where: Repository, session: Session) -> None:

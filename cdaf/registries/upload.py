@@ -128,7 +128,7 @@ def _bring(where: Repository, blob: Descriptor, opened: Callable[[], IO[bytes]],
             if failures == http.ATTEMPTS or again.wait > http.LONGEST_WAIT:
                 raise again.error from None
             transfers.wait(max(http.pause(failures), again.wait))
-            current = session.found(where, current)
+            current = session.found(where, current, blob.size)
             resumed = resumed or current is not None
         except CdafError:
             if current is not None:
