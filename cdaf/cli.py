@@ -32,7 +32,7 @@ SECTIONS = {
     "Look into": {
         "verify": "Check a bundle against its own checksums; nothing is run.",
         "show": "Show what is in a bundle, or where a project's settings come from.",
-        "diff": "Show what changed between two bundles.",
+        "diff": "Explain what differs between two bundles or images.",
     },
     "Set up": {
         "doctor": "Show what this machine has, what is missing and how to mend it.",

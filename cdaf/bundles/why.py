@@ -15,9 +15,8 @@ from cdaf.images import compare
 _LARGEST = 1 << 26  # bytes, of what is looked into
 _SHOWN = 5
 _AROUND, _BEFORE = 60, 20  # characters of a line that are shown, and of those the ones before the difference
-_TIMES = re.compile(
-    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?([.,]\d+)?)?|\d{2}:\d{2}:\d{2}([.,]\d+)?|\b[12]\d{9}(\d{3}){0,3}([.,]\d+)?\b"
-)
+_DAY, _HOUR, _PART = r"\d{4}-\d{2}-\d{2}", r"\d{2}:\d{2}(:\d{2})?", r"([.,]\d+)?"
+_TIMES = re.compile(rf"{_DAY}([T ]{_HOUR}{_PART})?|{_HOUR}{_PART}|\b[12]\d{{9}}(\d{{3}}){{0,3}}{_PART}\b")
 _FOLLOWING = ("generated/listings/", "generated/sbom/")
 _HINTS = {
     "the time": "take the time from SOURCE_DATE_EPOCH, or leave it out",

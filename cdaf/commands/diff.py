@@ -21,7 +21,7 @@ _SHOWN = 20
 @click.option("--all", "whole", is_flag=True, help=f"List every path; without it at most {_SHOWN} of a layer.")
 @options.json
 def command(old: str, new: str, whole: bool) -> None:
-    """Show all that differs between A and B: settings, dependencies, layers, and every path of the images.
+    """Explain all that differs between A and B: settings, dependencies, layers, and every path of the images.
 
     Each is a bundle, an OCI layout (FOLDER or FOLDER:TAG), an image in a registry (HOST/NAME:TAG or @DIGEST), or one
     of the engine's (engine:NAME). Of two bundles nothing has to be made or fetched; of images only the layers that
