@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from cdaf import store
-from cdaf.errors import BundleError, ImageError, ResolveError
+from cdaf.errors import BundleError, ImageError, ResolveError, UsageError
 from cdaf.images import content, image, oci, plan
 from tests import makers, oddregistry
 
@@ -87,6 +87,13 @@ def test_a_layer_whose_blob_was_lost_or_cut_is_written_again() -> None:
         damage(path)
         assert image.assemble(planned(), CONTENTS) == made
         assert oci.digest_of(path.read_bytes()) == made.layers[0].digest
+
+
+@pytest.mark.parametrize("told", ["", "0", "-1", "two", "65", "²"])
+def test_a_number_of_workers_that_is_none(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("CDAF_WORKERS", told)
+    with pytest.raises(UsageError, match="CDAF_WORKERS is"):
+        image.assemble(planned(), CONTENTS)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ in a pipe, or where `CI` is set, it is a line for each step with its time. `NO_C
 | variable | |
 |---|---|
 | `CDAF_CACHE` | folder of the content-addressed cache |
+| `CDAF_WORKERS` | layers written at once, 2 if it is not set; nothing that is written hangs on it |
 | `CDAF_DOCKER` | the `docker` program to use; default: the first on PATH that has compose |
 | `CDAF_PUBLISH_TO` | targets, parted by commas, where `--to` is not given |
 | `CDAF_REGISTRY_MIRRORS` | URLs, parted by commas, that stand in for `docker.io`; default: the engine's |

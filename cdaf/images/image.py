@@ -4,13 +4,12 @@ The image is a pure function of the plan, the content and the base; `ASSEMBLER_R
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, progress, store
+from cdaf import ASSEMBLER_REVISION, places, progress, store
 from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
 from cdaf.images import coder, layer, listing, oci, parse, plan
 from cdaf.images.content import Contents
@@ -18,7 +17,6 @@ from cdaf.images.oci import Image
 from cdaf.registries import reference
 from cdaf.registries.reference import Reference
 
-_WORKERS = 2  # `CDAF_WORKERS` says otherwise; no byte hangs on it
 _LISTINGS = "listings"
 INPUTS_LABEL = "io.cdaf.inputs"
 
@@ -172,7 +170,7 @@ def _layers(
     def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
         return found or _made(wanted, contents, dirs, compression, key, promise)
 
-    with ThreadPoolExecutor(int(os.environ.get("CDAF_WORKERS", _WORKERS))) as pool:
+    with ThreadPoolExecutor(places.workers()) as pool:
         return tuple(pool.map(made, known, layers, keys, promises))
 
 
