@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import loading, measure, publishing, service
+from benchmarks import loading, measure, publishing, service, starting
 from benchmarks.bench import ONE, SYNC, Bench, after, change, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
@@ -92,10 +92,11 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "publish-wide": publishing.wide,
     "publish-warm": publishing.warm,
     "load": loading.load,
+    "start": starting.start,
     "foretell": publishing.foretell,
     "memory": memory,
 }
-IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm", "load"})
+IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm", "load", "start"})
 
 
 def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float, str]:

@@ -112,7 +112,7 @@ def tar(files: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as made:
         for name, data in files.items():
-            info = tarfile.TarInfo(f"work/{name}")
+            info = tarfile.TarInfo(f"given/{name}")
             info.size = len(data)
             made.addfile(info, io.BytesIO(data))
     return out.getvalue()
@@ -123,9 +123,9 @@ def inside(image: str, sources: Mapping[str, bytes], workers: int, seed: int) ->
     given = laid(sources, seed)
     ran = engine.run(
         image,
-        ["python3", "-I", "-S", "-B", "/work/bytecode.py", "/work", str(workers)],
+        ["python3", "-I", "-S", "-B", "/given/bytecode.py", "/given", str(workers)],
         put=tar({**given, "bytecode.py": assets.compiler()}),
-        take="/work/out",
+        take="/given/out",
     )
     assert ran.code == 0, ran.stderr.decode()
     with tarfile.open(fileobj=io.BytesIO(ran.taken)) as taken:

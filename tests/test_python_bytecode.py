@@ -123,9 +123,9 @@ def test_only_what_changed_is_compiled_and_else_no_engine_is_asked(
     asked: list[list[str]] = []
     really = compiling.compiled
 
-    def noted(units, group):  # type: ignore[no-untyped-def]
+    def noted(units, ready):  # type: ignore[no-untyped-def]
         asked.append(sorted(each.stem for each in units))
-        return really(units, group)
+        return really(units, ready)
 
     monkeypatch.setattr(compiling, "compiled", noted)
     (found.root / "tasks/daily.py").write_text("def run():\n    return 2\n")

@@ -7,7 +7,9 @@ it is kept by these, and only what is new starts the engine.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 
 import msgspec
 
@@ -44,6 +46,36 @@ class Made(msgspec.Struct, frozen=True):
 
 
 Found = dict[str, Made]  # by identity
+Ready = Future[tuple[Target, str]]  # the target whose base compiles, and the base's id in the engine
+_ready: dict[tuple[Target, ...], Ready] = {}
+
+
+def ahead(targets: Sequence[Target]) -> None:
+    """Make the engine ready while something new is fetched or built, for it will have to be compiled."""
+    for group in _groups([target for target in targets if not target.smoke]):
+        if group not in _ready:
+            _ready[group] = _readying(group)
+
+
+def _groups(targets: Sequence[Target]) -> list[tuple[Target, ...]]:
+    """The targets that have one interpreter, together."""
+    versions = sorted({_version(target) for target in targets})
+    return [tuple(target for target in targets if _version(target) == version) for version in versions]
+
+
+def _readying(group: Sequence[Target]) -> Ready:
+    ready: Ready = Future()
+
+    def prepare() -> None:
+        from cdaf.languages._python import compiling
+
+        try:
+            ready.set_result(compiling.prepared(group))
+        except BaseException as error:
+            ready.set_exception(error)
+
+    threading.Thread(target=prepare, name="cdaf-bytecode", daemon=True).start()
+    return ready
 
 
 def compiles(name: str) -> bool:
@@ -66,8 +98,7 @@ def add(
         for image, target in zip(images, targets, strict=True)
     ]
     found: Found = {}
-    for version in sorted({_version(target) for target in targets}):
-        group = [target for target in targets if _version(target) == version]
+    for group in _groups(targets):
         wanted = [units for _, target, units in layouts if target in group]
         _make({unit.identity: unit for image in wanted for layer in image for unit in layer}, group, found)
     return [_with(image, units, found, kept) for image, _, units in layouts], kept
@@ -84,9 +115,10 @@ def _make(units: Mapping[str, Unit], group: Sequence[Target], found: Found) -> N
     if missing:
         from cdaf.languages._python import compiling
 
-        target, new = compiling.compiled(missing, group)
+        ready = _ready.pop(tuple(group), None) or _readying(group)
+        target, new = compiling.compiled(missing, ready)
         for identity, made in new.items():
-            memo.save(_name(identity, target), made)
+            memo.save(_name(identity, target or group[0]), made)
         found |= new
 
 

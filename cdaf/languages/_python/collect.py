@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
-from cdaf import languages, progress
+from cdaf import languages, progress, store
 from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ProjectError, ResolveError
 from cdaf.errors import faults as listed
-from cdaf.languages._python import access, build, buildenv, requirements, resolve, source, wheel
+from cdaf.languages._python import access, build, buildenv, bytecode, requirements, resolve, source, wheel
 from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
 from cdaf.languages._python.source import Source
@@ -44,6 +44,8 @@ def obtain(project: Project, pins: Pins, choices: Sequence[Choice], goals: Seque
     wheels = {choice.url: choice for choice in choices if choice.kind == "wheel"}
     wants = [resolve.want(choice) for choice in choices if choice.url and choice.kind != "git"]
 
+    if project.settings.image.bytecode and not all(_is_here(choice) for choice in wheels.values()):
+        bytecode.ahead(goals)
     arrivals: dict[str, Future[fetch.Got]] = {choice.url: Future() for choice in building if choice.url}
 
     def arrived(got: fetch.Got) -> None:
@@ -63,6 +65,11 @@ def obtain(project: Project, pins: Pins, choices: Sequence[Choice], goals: Seque
         archives += [archive for each in building_now for archive in each.result()]
     _one_name_each(archives)
     return sorted(archives, key=lambda each: (each.dependency.name, each.dependency.version, each.dependency.archive))
+
+
+def _is_here(choice: Choice) -> bool:
+    """Whether a wheel need not be fetched, as far as its hash tells."""
+    return "sha256" not in choice.hashes or store.has(fetch.KIND, choice.hashes["sha256"])
 
 
 def _read(choice: Choice, goals: Sequence[Target], path: Path, sha256: str) -> list[wheel.Reading]:
@@ -119,6 +126,8 @@ def _wheels(
     native = [(bench.target.platform, build.known(choice, origin, pinned, told, bench.key)) for bench in benches]
     if all(each for _, each in native):
         return _by_platform((platform, each) for platform, each in native if each)
+    if project.settings.image.bytecode:
+        bytecode.ahead(goals)
     fetch.fetch(buildenv.wants(pinned.requires), headers)
     with progress.step(f"building {choice.name}"):
         return _make(project, choice, origin, pinned, goals, pins)

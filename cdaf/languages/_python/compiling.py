@@ -7,7 +7,6 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +17,7 @@ from cdaf.errors import EngineError, ResolveError, SmokeError
 from cdaf.images import content, deflatezip, layer, tarform, wheelzip
 from cdaf.images.tarform import Header
 from cdaf.languages._python import scratch
-from cdaf.languages._python.bytecode import KIND, Made, Unit, compiles
+from cdaf.languages._python.bytecode import KIND, Made, Ready, Unit, compiles
 from cdaf.languages._python.values import Target
 
 _HINT = "start Docker where one of the platforms runs, or set `bytecode = false` below [image]"
@@ -58,25 +57,27 @@ class Back(msgspec.Struct, frozen=True):
     where: dict[int, tuple[int, int]]
 
 
-def compiled(units: Sequence[Unit], group: Sequence[Target]) -> tuple[Target, dict[str, Made]]:
-    """Each unit's zip, by identity, and the target whose base compiled; all in one container.
+def compiled(units: Sequence[Unit], ready: Ready) -> tuple[Target | None, dict[str, Made]]:
+    """Each unit's zip, by identity, and the target whose base compiled, if there was a source; all in one container.
 
-    `group` are targets with one interpreter. Raises ResolveError when none of them runs here.
+    Raises ResolveError when no platform with this interpreter runs here.
     """
-    with scratch.folder() as folder, progress.step("compiling bytecode"), ThreadPoolExecutor(1) as pool:
-        preparing = pool.submit(_prepared, group)
+    with scratch.folder() as folder, progress.step("compiling bytecode"):
         with (folder / "sources").open("wb") as file:
             sent = _gathered(units, file)
         if not sent.index:
-            return group[0], {unit.identity: Made() for unit in units}
-        target = _run(preparing, sent, folder)
+            return None, {unit.identity: Made() for unit in units}
+        target = _run(ready, sent, folder)
         with (folder / "taken").open("rb") as file:
             back = _read(file, target)
             return target, {unit.identity: _zipped(unit, sent, back, file) for unit in units}
 
 
-def _prepared(group: Sequence[Target]) -> tuple[Target, str]:
-    """The target that runs here, the engine's own if it can be, and its base's id in the engine."""
+def prepared(group: Sequence[Target]) -> tuple[Target, str]:
+    """The target that runs here, the engine's own if it can be, and its base's id in the engine.
+
+    Raises ResolveError when none of them does.
+    """
     native = engine.native()
     chosen = next((each for each in group if each.platform == native), None)
     if chosen is None:
@@ -125,10 +126,10 @@ def _put(sent: Sent, path: str, deflated: bool, stored: bytes, file: IO[bytes]) 
     return place
 
 
-def _run(preparing: Future[tuple[Target, str]], sent: Sent, folder: Path) -> Target:
+def _run(ready: Ready, sent: Sent, folder: Path) -> Target:
     """Compile all of it in one container; the answer's tar lies in `taken` then."""
     try:
-        target, image = preparing.result()
+        target, image = ready.result()
         with (folder / "taken").open("wb") as into:
             ran = engine.run(
                 image,
