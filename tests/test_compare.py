@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,52 @@ def test_what_is_damaged_or_missing(tmp_path: Path) -> None:
         sides.differences("missing.cdaf", str(tmp_path / "b"))
     with pytest.raises(CdafError, match="image reference"):
         sides.differences("registry:h:x/Y Z", str(tmp_path / "b"))
+
+
+def test_the_table_counts_what_it_does_not_list(tmp_path: Path) -> None:
+    many = [entry(f"lib/{number:02}") for number in range(30)]
+    for name, each in (("a", image(layer(many, "cdaf: s"))), ("b", image(layer([entry("other")], "cdaf: s")))):
+        layout.write(tmp_path / name, [each])
+    short = cdaf("diff", tmp_path / "a", tmp_path / "b").stdout
+    assert "… 11 more in layer s: --all lists them" in short
+    assert len(short.splitlines()) == 1 + 1 + 20 + 1
+    assert len(cdaf("diff", tmp_path / "a", tmp_path / "b", "--all").stdout.splitlines()) == 1 + 1 + 31
+    told = json.loads(cdaf("diff", tmp_path / "a", tmp_path / "b", "--json").stdout)["changes"]
+    assert len(told) == 32
+    assert told[0]["why"] == ["content"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"config": [1]},
+        {"config": {"Labels": [1], "Env": 3}},
+        {"history": 3},
+        {"history": [3, None]},
+        {"rootfs": {"diff_ids": {}}},
+        {"rootfs": {"diff_ids": ["sha256:1", "sha256:2"]}},
+        {"os": {}, "architecture": 7},
+    ],
+)
+def test_configs_of_no_known_form_end_in_no_traceback(tmp_path: Path, odd: dict[str, Any]) -> None:
+    made = image(layer([entry("a")]))
+    config = msgspec.json.encode({**msgspec.json.decode(made.config), **odd})
+    described = oci.config_descriptor(config)
+    manifest = oci.manifest_bytes(described, made.layers)
+    wrong = Image(made.platform, oci.digest_of(manifest), manifest, config, described.digest, made.layers)
+    for name, each in (("a", wrong), ("b", made)):
+        layout.write(tmp_path / name, [each])
+    with suppress(CdafError):  # and no other
+        sides.differences(str(tmp_path / "a"), str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"manifests": 3}', '{"manifests": [3]}', '{"manifests": [{"digest": "x"}]}']
+)
+def test_indexes_of_no_known_form_end_in_no_traceback(tmp_path: Path, text: str) -> None:
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(UsageError):
+        sides.differences(str(tmp_path), str(tmp_path))
 
 
 def test_names_of_layers() -> None:

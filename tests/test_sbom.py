@@ -15,12 +15,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from cdaf.bundles import bundle, sbom, show
-from cdaf.images import content, plan
+from cdaf.images import content, listing, plan
 from cdaf.images.listing import folders
 from cdaf.languages._python import edges, wheel
 from cdaf.languages._python.values import Target
 from cdaf.projects import pins
-from tests import bundlekit, makers, pykit
+from tests import acceptance, bundlekit, makers, pykit
 from tests.acceptance import cdaf
 
 CONFIG = """\
@@ -120,9 +120,7 @@ def test_nearest_location_and_show_agree_on_every_path(packaged: tuple[Path, Pat
     rows = show.paths(bundle.open(file))[PLATFORM]
     assert len({row.path for row in rows}) == len(rows)
     owned = {row.path: row.owner for row in rows if row.kind != "dir"}
-    for path, owner in owned.items():
-        nearest = next(place for place in (path, *folders(path)) if place in places)
-        assert places[nearest] == owner, f"{path} is in {nearest}"
+    assert _nearest_differ(told, owned) == []
     site = "/app/.venv/lib/python3.13/site-packages"
     assert owned[f"{site}/common-1.0.dist-info/INSTALLER"] == owned["/app/.venv/bin/common"] == "pkg:pypi/common@1.0"
     assert owned[f"{site}/shared/alone/a.py"] == owned["/app/.venv/etc/alone.cfg"] == "pkg:pypi/alone@1.0"
@@ -155,6 +153,36 @@ def test_a_changed_line_does_not_load_the_library_again(packaged: tuple[Path, Pa
     assert old["serialNumber"] != new["serialNumber"]
     assert old["components"] == new["components"]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(new)) is None
+
+
+@pytest.mark.docker
+def test_the_example_s_image_is_described_whole(shared: Path) -> None:
+    opened = bundle.open(acceptance.packaged("orders", shared))
+    for platform, found in show.paths(opened).items():
+        rows = [row for one in listing.decode(bundle.data(opened, bundle.listing_name(platform))) for row in one]
+        held = {(f"/{row.path}", row.kind, f"{row.mode:04o}", row.uid, row.gid, row.target or None) for row in rows}
+        assert {(each.path, each.kind, each.mode, each.uid, each.gid, each.target) for each in found} == held
+        sizes = {f"/{row.path}": row.size for row in rows if row.kind == "file"}
+        assert {each.path: each.size for each in found if each.kind == "file"} == sizes
+        text = bundle.data(opened, sbom.name(platform)).decode()
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        told = json.loads(text)
+        made = [each for each in told["components"] if each["type"] == "library"]
+        assert {each["bom-ref"] for each in made} | {"service"} == {each.owner for each in found}
+        assert all(each["hashes"] and each["licenses"] and each["evidence"]["occurrences"] for each in made)
+        assert _nearest_differ(told, {each.path: each.owner for each in found if each.kind != "dir"}) == []
+
+
+def _nearest_differ(told: dict[str, Any], owned: dict[str, str]) -> list[str]:
+    """The paths whose nearest location is another's."""
+    components = [told["metadata"]["component"], *told["components"]]
+    places = {
+        found["location"]: each["bom-ref"]
+        for each in components
+        for found in each.get("evidence", {}).get("occurrences", ())
+    }
+    nearest = {path: next(place for place in (path, *folders(path)) if place in places) for path in owned}
+    return [path for path, owner in owned.items() if places[nearest[path]] != owner]
 
 
 def of(tmp_path: Path, **changes: Any) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def test_files_on_the_command_line(sealed: bundle.Bundle) -> None:
     assert text.splitlines()[0] == "Files of linux/amd64"
     assert re.search(r"^/app/orders.py +0644 +0:0 +16 +service +orders +app/orders.py$", text, re.MULTILINE)
     assert "\nNot listed: what the base holds\n" in text
+    assert run("show", sealed.path, "--files", "--platform", "linux/amd64") == text
     told = json.loads(run("show", sealed.path, "--files", "--json"))
     [source] = [each for each in told["files"]["linux/amd64"] if each["path"] == "/app/orders.py"]
     assert source["owner"] == "service"

@@ -46,20 +46,22 @@ def document(
     Serial number and time have to be set: those in here mean nothing.
     """
     root = _service(manifest, own)
-    known = {each.name: _component(each, places.get(each.archive, ())) for each in others}
-    components = [*known.values(), *_base(base)]
+    made = [(each, _component(each, places.get(each.archive, ()))) for each in others]
+    known: dict[str, list[Component]] = {}  # some languages have several versions of one name
+    for each, component in made:
+        known.setdefault(each.name, []).append(component)
+    bases = _base(base)
     tool = Component(name="cdaf", version=__version__, type=ComponentType.APPLICATION)
     metadata = BomMetaData(
         component=root, tools=ToolRepository(components=[tool]), timestamp=datetime.fromtimestamp(0, UTC)
     )
-    bom = Bom(components=components, metadata=metadata, serial_number=UUID(int=0))
-    for each in others:
-        bom.register_dependency(known[each.name], [known[needed] for needed in each.requires if needed in known])
-    direct = {known[needed] for each in own for needed in each.requires if needed in known}
-    reached = {needed for each in others for needed in each.requires}
+    bom = Bom(components=[*(one for _, one in made), *bases], metadata=metadata, serial_number=UUID(int=0))
+    for each, component in made:
+        bom.register_dependency(component, [one for needed in each.requires for one in known.get(needed, ())])
+    direct = {needed for each in own for needed in each.requires}
     # Nobody is left without one who needs it, so that the graph can be walked from its root.
-    heads = {component for name, component in known.items() if name not in reached}
-    bom.register_dependency(root, [*(direct | heads), *components[len(known) :]])
+    heads = set(known) - {needed for each in others for needed in each.requires}
+    bom.register_dependency(root, [*(one for name in direct | heads for one in known.get(name, ())), *bases])
     found: dict[str, Any] = _sorted(msgspec.json.decode(JsonV1Dot6(bom).output_as_string()))
     return found
 

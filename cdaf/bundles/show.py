@@ -58,10 +58,14 @@ class Path(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str | None = None
 
 
-def paths(bundle: Bundle) -> dict[str, list[Path]]:
-    """By platform: every path of the image above its base, each with its one owner."""
+def paths(bundle: Bundle, platform: str | None = None) -> dict[str, list[Path]]:
+    """By platform, or of one: every path of the image above its base, each with its one owner.
+
+    Raises UsageError for a platform that the bundle does not have.
+    """
     held = building.contents(bundle)
-    return {plan.platform: list(_paths(bundle.manifest, plan, held)) for plan in bundle.plans.images}
+    wanted = building.chosen(bundle, (platform,) if platform else ())
+    return {plan.platform: list(_paths(bundle.manifest, plan, held)) for plan in wanted}
 
 
 def _paths(manifest: Manifest, plan: ImagePlan, held: Contents) -> Iterator[Path]:
@@ -73,27 +77,27 @@ def _paths(manifest: Manifest, plan: ImagePlan, held: Contents) -> Iterator[Path
         yield Path(f"/{header.path}", *known, refs.get(each.owner, sbom.ROOT), size, header.target or None)
 
 
-def path_data(bundle: Bundle) -> dict[str, Any]:
+def path_data(bundle: Bundle, platform: str | None = None) -> dict[str, Any]:
     """The paths of each platform's image, as data, and the bases, whose own paths are in no bundle."""
-    bases = [each for each in bundle.manifest.bases if each.role == "image"]
+    bases = [b for b in bundle.manifest.bases if b.role == "image" and platform in (None, b.platform)]
     return {
-        "files": {platform: msgspec.to_builtins(found) for platform, found in paths(bundle).items()},
+        "files": {key: msgspec.to_builtins(found) for key, found in paths(bundle, platform).items()},
         "not_listed": [{"platform": b.platform, "base": b.reference, "digest": b.digest} for b in bases],
     }
 
 
-def path_tables(bundle: Bundle) -> list[Table]:
+def path_tables(bundle: Bundle, platform: str | None = None) -> list[Table]:
     """The paths of each platform's image with their owners, and the bases that are beneath."""
     names = {each.purl: each.name for each in bundle.manifest.dependencies} | {sbom.ROOT: bundle.manifest.service.name}
-    bases = [each for each in _bases(bundle.manifest) if each[3] == "image"]
+    bases = [each for each in _bases(bundle.manifest) if each[3] == "image" and platform in (None, each[0])]
     return [
         *(
             Table(
-                f"Files of {platform}",
+                f"Files of {key}",
                 ("path", "mode", "owner", "bytes", "layer", "of", "from"),
                 [_row(each, names) for each in found],
             )
-            for platform, found in paths(bundle).items()
+            for key, found in paths(bundle, platform).items()
         ),
         Table("Not listed: what the base holds", ("platform", "reference", "digest"), [each[:3] for each in bases]),
     ]

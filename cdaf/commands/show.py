@@ -12,7 +12,9 @@ from cdaf.terminal import console, options
 @click.option("--files", is_flag=True, help="List every path of the image and the one archive that owns it.")
 @click.option("--origins", is_flag=True, help="For a project: say which value of each setting won, and from where.")
 @click.option("--sbom", is_flag=True, help="Print the bill of materials of an image, a CycloneDX document.")
-@click.option("--platform", metavar="P", help="With --sbom: of this platform's image, such as linux/amd64.")
+@click.option(
+    "--platform", metavar="P", help="With --files or --sbom: of this platform's image alone, such as linux/amd64."
+)
 @options.json
 def command(file: Path, files: bool, origins: bool, sbom: bool, platform: str | None) -> None:
     """Show what is in the bundle FILE; for a project's folder PATH, its settings and where each comes from."""
@@ -22,8 +24,10 @@ def command(file: Path, files: bool, origins: bool, sbom: bool, platform: str | 
     if file.is_dir() and (files or sbom):
         option = "--files lists what" if files else "--sbom tells of what"
         raise UsageError(f"{file} is a folder: {option} is in a bundle", bundle.hint_of(file))
-    if sum((files, sbom, origins)) > 1 or (platform and not sbom):
-        raise UsageError("--files, --sbom and --origins each show one thing; --platform goes with --sbom", "choose one")
+    if sum((files, sbom, origins)) > 1 or (platform and not (files or sbom)):
+        raise UsageError(
+            "--files, --sbom and --origins show one thing each; --platform goes with the first two", "choose one"
+        )
     if file.is_file() and origins:
         raise UsageError(f"{file} is a file: --origins looks at a project", "name the folder of a service")
     if file.is_dir() and not origins and any(file.glob("*.cdaf")) and not _is_project(file):
@@ -32,7 +36,7 @@ def command(file: Path, files: bool, origins: bool, sbom: bool, platform: str | 
         return _origins(file)
     opened = bundle.open(file)
     if files:
-        return console.answer_tables(show.path_data(opened), show.path_tables(opened))
+        return console.answer_tables(show.path_data(opened, platform), show.path_tables(opened, platform))
     if sbom:
         return console.result(show.bill(opened, platform).decode().rstrip("\n"))
     return console.answer_tables(show.whole(opened), show.tables(opened))

@@ -49,14 +49,14 @@ def in_layout(folder: Path, name: str = "") -> tuple[View, ...]:
         found = msgspec.json.decode((folder / "index.json").read_bytes())["manifests"]
         listed = [each for each in found if not _tag(each).startswith(_FALLBACK)]
         digests = {str(each["digest"]): each for each in listed if name in ("", _tag(each), each["digest"])}
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        roots = [Descriptor(str(each["mediaType"]), key, int(each["size"])) for key, each in digests.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder} is not an OCI layout", "name a layout, a bundle or an image") from error
-    if len(digests) != 1:
-        wrong = "several images" if digests else f"no image {name}"
+    if len(roots) != 1:
+        wrong = "several images" if roots else f"no image {name}"
         there = ", ".join(f"{folder}:{tag}" for each in listed if (tag := _tag(each)))
         raise UsageError(f"{folder} holds {wrong}", f"name one: {there}" if there else "name one by its digest")
-    [entry] = digests.values()
-    root = Descriptor(str(entry["mediaType"]), str(entry["digest"]), int(entry.get("size", 0)))
+    [root] = roots
     data = get(root).read_bytes()
     if oci.canonical(root.media_type) != oci.INDEX:
         return (_view(root, data, get, str(folder)),)
@@ -108,7 +108,10 @@ def _described(layer: oci.Layer) -> Descriptor:
 
 def _view(found: Descriptor, data: bytes, get: Get, what: str) -> View:
     config, layers = parse.manifest(data, what)
-    return _built(found, get(config).read_bytes(), layers, get, what)
+    try:
+        return _built(found, get(config).read_bytes(), layers, get, what)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ImageError(f"{what} has a config that cannot be read: {error}", "name another image") from error
 
 
 def _built(found: Descriptor, config: bytes, layers: Sequence[Descriptor], get: Get, what: str) -> View:
