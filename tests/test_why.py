@@ -2,10 +2,13 @@
 
 import io
 import zipfile
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from cdaf.bundles import why
+from cdaf.bundles import bundle, why
+from tests import bundlekit
 
 MARKS = {"the folder that it was made in": ("/a/b", "/c/d"), "the user's name": ("", "nobody")}
 
@@ -73,3 +76,22 @@ def test_many_files_are_counted() -> None:
     found = list(why.differences(old, new, {}))
     assert len(found) == 6
     assert found[-1] == "4 more of its files"
+
+
+def test_a_manifest_alone(tmp_path: Path) -> None:
+    old = bundlekit.sealed(tmp_path / "a")
+    tools = msgspec.structs.replace(old.manifest.tools, cdaf="9")
+    new = bundle.seal(
+        tmp_path / "b", msgspec.structs.replace(old.manifest, tools=tools), bundlekit.plans(), bundlekit.CONTENT
+    )
+    [told] = why.explain(old, new, {}).faults
+    assert told.startswith("manifest.toml differs from one packaging to the next: line ")
+    assert told.endswith("""is 'cdaf = "0.1.0"' the first time, 'cdaf = "9"' the second""")
+
+
+def test_a_member_that_is_there_only_once(tmp_path: Path) -> None:
+    old = bundlekit.sealed(tmp_path / "a")
+    new = bundlekit.sealed(tmp_path / "b", {"generated/build/made.css": b"x"})
+    assert why.explain(old, new, {}).faults == [
+        "generated/build/made.css differs from one packaging to the next: it is there only the second time"
+    ]

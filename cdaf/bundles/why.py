@@ -10,6 +10,7 @@ import msgspec
 from cdaf.bundles import bundle as bundles
 from cdaf.bundles import diff, owners
 from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.rules import SUMS
 from cdaf.images import compare
 
 _LARGEST = 1 << 26  # bytes, of what is looked into
@@ -61,7 +62,7 @@ def _first(names: Sequence[str]) -> list[str]:
     causes = [
         name for name in own if not (name.startswith("generated/") and stems & {*name.split("/"), owners.stem(name)})
     ]
-    return causes or own or list(names)
+    return causes or own or [name for name in names if name != SUMS]
 
 
 def _paths(old: Bundle, new: Bundle) -> Iterator[str]:
