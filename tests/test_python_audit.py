@@ -98,10 +98,33 @@ def test_what_no_import_loads_is_noted(tmp_path: Path, index: pykit.Index, heard
     }
     pykit.wheel(index.folder, "pkg", files=files)
     planned(service(tmp_path / "svc", index, "pkg"))
-    notes = [each for each in heard if "nothing is known to load it" in each]
+    notes = [each for each in heard if "may do without" in each]
     assert len(notes) == 1
     assert "linux/amd64: pkg 1.0: " in notes[0]
     assert "(and 3 more of its files)" in notes[0]
+
+
+def test_a_portable_wheel_may_do_without_what_no_system_promises(
+    tmp_path: Path, index: pykit.Index, heard: list[str]
+) -> None:
+    """As numba does without TBB."""
+    pool = elves.make(needed=["libtbb.so.12"])
+    files: dict[str, str | bytes] = {"pkg/_x.abi3.so": GOOD, "pkg/_pool.abi3.so": pool}
+    pykit.wheel(index.folder, "pkg", files=files, tag="cp313-abi3-manylinux_2_28_x86_64")
+    planned(service(tmp_path / "svc", index, "pkg"))
+    assert "libtbb.so.12" in "".join(heard)
+
+
+@pytest.mark.parametrize("tag", ["py3-none-manylinux_2_28_x86_64", "py3-none-any"])
+def test_a_native_wheel_has_to_hold_something_that_fits(tmp_path: Path, index: pykit.Index, tag: str) -> None:
+    """As those whose library is loaded by ctypes; native files in a wheel for all platforms may be data."""
+    pykit.wheel(index.folder, "pkg", files={"pkg/lib_pkg.so": elves.make(needed=["libgomp.so.1"])}, tag=tag)
+    found = service(tmp_path / "svc", index, "pkg")
+    if tag.endswith("any"):
+        planned(found)
+    else:
+        with pytest.raises(ResolveError, match=r"pkg/lib_pkg.so needs libgomp.so.1"):
+            planned(found)
 
 
 def test_a_wheel_for_many_cpus_needs_one_that_fits(tmp_path: Path, index: pykit.Index) -> None:

@@ -1,7 +1,8 @@
 """Judging native files against a base: CPU, libc, symbol versions, libraries.
 
 What is loaded for sure, and what that loads, has to fit; of other ELF files (plug-ins that a package tries, programs
-for other machines that are its data) it is only noted that they would not.
+for other machines that are its data) it is only noted that they would not. A portable package gets by without libraries
+that are no part of every system, for else it would have brought them; unless nothing of it is left that fits.
 """
 
 import posixpath
@@ -17,6 +18,11 @@ from cdaf.projects.pins import Base, Facts
 # A version that is no number, and the glibc that came with it (glibc's NEWS).
 _NAMED = {"GLIBC_ABI_DT_RELR": (2, 36)}
 _VERSION = re.compile(r"(.+)_([0-9]+(?:\.[0-9]+)*)")
+# The libraries outside of themselves that portable packages count on (the manylinux policies, PEP 600).
+_SYSTEM = re.compile(
+    r"lib(?:(?:c|m)\.so\.6|(?:dl|rt)\.so\.[12]|(?:pthread|util|resolv|nsl|anl|mvec)\.so\.[0-2]|(?:gcc_s|atomic|z|expat)\.so\.1"
+    r"|stdc\+\+\.so\.6|(?:X11|Xext|ICE|SM)\.so\.6|(?:Xrender|GL)\.so\.1|(?:glib|gobject|gthread)-2\.0\.so\.0)"
+)
 _GLIBC = ("libc.so.6", "ld-linux")
 _MUSL = ("libc.musl-", "ld-musl-")
 _MUSLS_OWN = re.compile(
@@ -27,7 +33,8 @@ _MUSLS_OWN = re.compile(
 class File(msgspec.Struct, frozen=True):
     """A native file of an image: its `path` there, its `name` for people, the package that brings it.
 
-    `loaded` says that something loads it for sure.
+    `loaded` says that something loads it for sure, `native` that its package is for one platform, and so uses some of
+    its native files, `portable` that it is built for many systems and brings what not all of them have.
     """
 
     path: str
@@ -35,14 +42,17 @@ class File(msgspec.Struct, frozen=True):
     package: str
     elf: Elf
     loaded: bool
+    native: bool = False
+    portable: bool = False
 
 
 class Misfit(msgspec.Struct, frozen=True):
-    """What one file asks and the base has not, and what would mend it."""
+    """What one file asks and the base has not, and what would mend it; `library` is the one that it lacks, if any."""
 
     file: File
     what: str
     mend: str
+    library: str = ""
 
 
 class _Image(msgspec.Struct, frozen=True):
@@ -54,14 +64,33 @@ class _Image(msgspec.Struct, frozen=True):
 
 
 def misfits(files: Sequence[File], base: Base) -> tuple[list[Misfit], list[Misfit]]:
-    """What does not fit, of the files that are loaded, and of the others."""
+    """What must be mended, and what is only worth knowing."""
     image = _Image(base, {each.path: each for each in files}, {})
     for each in files:
         for name in {posixpath.basename(each.path), each.elf.soname} - {""}:
             image.names.setdefault(name, []).append(each)
+    found = [wrong for each in files for wrong in _misfits(image, each)]
     loaded = _reached(image, [each for each in files if each.loaded])
-    found = [(each.path in loaded, wrong) for each in files for wrong in _misfits(image, each)]
-    return [wrong for certain, wrong in found if certain], [wrong for certain, wrong in found if not certain]
+    useless = _useless(image, files, found)
+
+    def is_certain(wrong: Misfit) -> bool:
+        file, library = wrong.file, wrong.library
+        needed = not library or bool(_SYSTEM.fullmatch(library)) or not file.portable
+        return (file.path in loaded and needed) or file.path in useless
+
+    return [each for each in found if is_certain(each)], [each for each in found if not is_certain(each)]
+
+
+def _useless(image: _Image, files: Sequence[File], found: Sequence[Misfit]) -> set[str]:
+    """The files of packages of which nothing can be loaded: no module, or no file of a native one without modules."""
+    broken = {wrong.file.path for wrong in found}
+    useless: set[str] = set()
+    for package in {wrong.file.package for wrong in found}:
+        own = [each for each in files if each.package == package]
+        entries = [each for each in own if each.loaded] or [each for each in own if each.native]
+        if entries and all(broken & _reached(image, [each]) for each in entries):
+            useless |= _reached(image, entries)
+    return useless
 
 
 def faults(found: Iterable[Misfit]) -> list[str]:
@@ -153,7 +182,7 @@ def _lacking(image: _Image, file: File) -> Iterator[Misfit]:
     own = _MUSLS_OWN.fullmatch if facts.libc == "musl" else lambda _: None
     for name in wanted if facts.libraries else ():
         if name not in facts.libraries and not own(name) and _library(image, file, name) is None:
-            yield Misfit(file, f"needs {name}, which {reference} lacks", _provider(name, facts.libc))
+            yield Misfit(file, f"needs {name}, which {reference} lacks", _provider(name, facts.libc), name)
     for library, versions in file.elf.versions.items():
         if _library(image, file, library) is None:
             yield from _too_new(file, library, versions, image.base)

@@ -41,7 +41,7 @@ def demand(
         loaded, others = audit.misfits(files, target.base)
         wrong += [f"{target.platform}: {line}" for line in audit.faults(_audited(project, loaded))]
         for line in audit.notes(_audited(project, others)):
-            progress.note(f"{target.platform}: {line}; nothing is known to load it")
+            progress.note(f"{target.platform}: {line}; its package may do without")
     if idle:
         raise ProjectError(
             faults("image.unaudited", [f"{each!r} matches no native file of the image" for each in sorted(idle)]),
@@ -60,11 +60,14 @@ def _audited(project: Project, found: Iterable[Misfit]) -> list[Misfit]:
 def _archived(spread: Sequence[Spread], target: Target) -> Iterator[File]:
     site = f"{wheel.site_packages(target.python)}/"
     for each in spread:
-        native = {path: found for path, found in each.reading.native.items() if path in each.reading.files}
-        imported = modules.loadable({path.removeprefix(site): found for path, found in native.items()}, target)
-        for path, found in native.items():
+        tags = each.archive.dependency.archive.rpartition("-")[2]
+        native, portable = tags != "any.whl", "manylinux" in tags or "musllinux" in tags
+        elves = {path: found for path, found in each.reading.native.items() if path in each.reading.files}
+        imported = modules.loadable({path.removeprefix(site): found for path, found in elves.items()}, target)
+        for path, found in elves.items():
             name = path.removeprefix(site)
-            yield File(f"{VENV}/{path}", name, each.label, found, name in imported or path.startswith("bin/"))
+            loaded = name in imported or path.startswith("bin/")
+            yield File(f"{VENV}/{path}", name, each.label, found, loaded, native, portable)
 
 
 def _own(own: Mapping[str, Elf], folder: str, target: Target) -> Iterator[File]:
