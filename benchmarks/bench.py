@@ -48,11 +48,13 @@ class Bench:
         told = {"CDAF_CACHE": str(cache), **({"BENCHMARKS_PEAK": str(note)} if note else {})}
         return measure.run([*command, *platforms], self.env | told, self.work)
 
-    def sync(self, cache: Path, venv: Path) -> Sample:
+    def sync(self, cache: Path, venv: Path, *more: str) -> Sample:
         """`uv sync --frozen` of orders: the packages that cdaf seals, the checks' group among them."""
         command = [self.programs.named("uv"), "sync", "--quiet", "--frozen", "--no-dev", "--group", "smoke"]
         env = {"UV_CACHE_DIR": str(cache), "UV_PROJECT_ENVIRONMENT": str(venv), "UV_PYTHON_DOWNLOADS": "never"}
-        return measure.run([*command, "--python", self.programs.named("python")], self.env | env, self.orders.root)
+        return measure.run(
+            [*command, *more, "--python", self.programs.named("python")], self.env | env, self.orders.root
+        )
 
     @contextmanager
     def folder(self) -> Iterator[Path]:

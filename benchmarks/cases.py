@@ -51,13 +51,16 @@ def package_cold(bench: Bench) -> list[Row]:
         with bench.folder() as cache:
             return bench.package(cache, *arguments)[0]
 
-    def theirs() -> Sample:
+    def theirs(*more: str) -> Sample:
         with bench.folder() as folder:
-            return bench.sync(folder / "cache", folder / "venv")
+            return bench.sync(folder / "cache", folder / "venv", *more)
 
-    one, sync, both = measure.alternately(bench.runs, lambda: ours("--platform", ONE), theirs, ours)
+    one, sync, both, compiled = measure.alternately(
+        bench.runs, lambda: ours("--platform", ONE), theirs, ours, lambda: theirs("--compile-bytecode")
+    )
     return [
         Row("package, cold, linux/amd64", seconds(one), seconds(sync), SYNC, "s", Aim("ratio", 1.3)),
+        Row("package, cold, linux/amd64", seconds(one), seconds(compiled), f"{SYNC} --compile-bytecode"),
         Row("package, cold, both platforms", seconds(both), seconds(sync), f"{SYNC}, one platform"),
     ]
 
