@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -247,6 +248,22 @@ def test_a_damaged_blob_of_the_cache_is_not_published_and_made_anew(
         targets.publish(target("registry", f"{registry.authority}/team/damaged"), made)
     assert caught.value.transient
     assert not spoilt.exists()
+
+
+def test_blobs_go_up_side_by_side(registry: serve.Registry, tmp_path: Path, monkeypatch: Any) -> None:
+    """Each of four uploads waits for the other three before it closes."""
+    together, real = threading.Barrier(4, timeout=60), session.close
+
+    def close(where: Any, current: Any, blob: Any, opened: Any) -> None:
+        if blob.digest in own:
+            together.wait()
+        real(where, current, blob, opened)
+
+    image = images.image(tuple(images.layer({f"app/{name}": name.encode()})[0] for name in "abc"))
+    own = {image.config_digest, *(layer.digest for layer in image.layers)}
+    monkeypatch.setattr(session, "close", close)
+    (found,) = targets.publish(target("registry", f"{registry.authority}/team/orders"), release(tmp_path, image))
+    assert found.state == "created"
 
 
 def test_an_index_for_both_platforms(registry: serve.Registry, tmp_path: Path) -> None:
