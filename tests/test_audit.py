@@ -151,18 +151,18 @@ def test_a_portable_package_may_do_without_what_no_system_promises() -> None:
     portable = File(f"{SITE}/pkg/_b.abi3.so", "pkg/_b.abi3.so", "pkg 1.0", elf.Elf(62, 64, True, 3), True, True, True)
     tbb = msgspec.structs.replace(portable, elf=elf.of_bytes(pool))
     loaded, others = audit.misfits([good, tbb], base())
-    assert (loaded, [each.library for each in others]) == ([], ["libtbb.so.12"])
+    assert (loaded, [each.lacks for each in others]) == ([], ["libtbb.so.12"])
     built = msgspec.structs.replace(tbb, portable=False)
-    assert [each.library for each in audit.misfits([good, built], base())[0]] == ["libtbb.so.12"]
+    assert [each.lacks for each in audit.misfits([good, built], base())[0]] == ["libtbb.so.12"]
     promised = msgspec.structs.replace(portable, elf=elf.of_bytes(elves.make(needed=["libGL.so.1"])))
-    assert [each.library for each in audit.misfits([good, promised], base())[0]] == ["libGL.so.1"]
+    assert [each.lacks for each in audit.misfits([good, promised], base())[0]] == ["libGL.so.1"]
 
 
 def test_a_portable_package_of_which_nothing_is_left_is_refused() -> None:
     library = file(elves.make(needed=["libodbc.so.2"]), "pkg.libs/liba.so.1", loaded=False)
     module = file(elves.make(needed=["liba.so.1"]), "pkg/_x.abi3.so")
     portable = [msgspec.structs.replace(each, portable=True, native=True) for each in (library, module)]
-    assert [each.library for each in audit.misfits(portable, base())[0]] == ["libodbc.so.2"]
+    assert [each.lacks for each in audit.misfits(portable, base())[0]] == ["libodbc.so.2"]
     more = file(elves.make(), "pkg/_y.abi3.so")
     assert audit.misfits([*portable, more], base())[0] == []
 

@@ -47,12 +47,12 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Misfit(msgspec.Struct, frozen=True):
-    """What one file asks and the base has not, and what would mend it; `library` is the one that it lacks, if any."""
+    """What one file asks and the base has not, and what would mend it; `lacks` is the library that is not there, if any."""
 
     file: File
     what: str
     mend: str
-    library: str = ""
+    lacks: str = ""
 
 
 class _Image(msgspec.Struct, frozen=True):
@@ -74,8 +74,8 @@ def misfits(files: Sequence[File], base: Base) -> tuple[list[Misfit], list[Misfi
     useless = _useless(image, files, found)
 
     def is_certain(wrong: Misfit) -> bool:
-        file, library = wrong.file, wrong.library
-        needed = not library or bool(_SYSTEM.fullmatch(library)) or not file.portable
+        file, lacking = wrong.file, wrong.lacks
+        needed = not lacking or bool(_SYSTEM.fullmatch(lacking)) or not file.portable
         return (file.path in loaded and needed) or file.path in useless
 
     return [each for each in found if is_certain(each)], [each for each in found if not is_certain(each)]
