@@ -102,3 +102,31 @@ def test_links_are_compared_by_where_they_point(tree: Path) -> None:
     (tree / "l").unlink()
     (tree / "l").symlink_to("b.txt")
     assert differing(tree) == {"l"}
+
+
+@pytest.mark.parametrize("kind", ["plain", "worktree", "shallow"])
+def test_a_duplicate_is_of_one_mind_with_its_original(tmp_path: Path, kind: str) -> None:
+    first = makers.repository(tmp_path / "first", {"a": "1", "b/run": "2", "gone": "3", ".gitignore": "*.log\n"})
+    (first / "b" / "run").chmod(0o755)
+    (first / "link").symlink_to("a")
+    makers.commit(first)
+    makers.git(first, "tag", "v1.0")
+    root = tmp_path / "work"
+    if kind == "worktree":
+        makers.git(first, "worktree", "add", "--quiet", "--detach", str(root))
+    else:
+        depth = ("--depth=1",) if kind == "shallow" else ()
+        makers.git(tmp_path, "clone", "--quiet", *depth, f"file://{first}", str(root))
+    makers.write(root, {"a": "changed", "new": "staged", "loose": "not tracked", "x.log": "ignored"})
+    (root / "gone").unlink()
+    makers.git(root, "add", "new")
+    found, into = git.head(root), tmp_path / "some" / "where"
+    git.duplicate(found, into)
+    again = git.head(into)
+    assert (again.commit, again.time, again.tags) == (found.commit, found.time, found.tags)
+    assert git.tracked(into) == git.tracked(root)
+    assert git.changed(into) == git.changed(root) == {"a", "gone", "new"}
+    names = {path.relative_to(into).as_posix() for path in into.rglob("*") if ".git" not in path.parts}
+    assert names == {".gitignore", "a", "b", "b/run", "link", "loose", "new"}
+    assert (into / "link").readlink() == Path("a")
+    assert (into / "b" / "run").stat().st_mode & 0o111
