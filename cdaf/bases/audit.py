@@ -47,7 +47,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Misfit(msgspec.Struct, frozen=True):
-    """What one file asks and the base has not, and what would mend it; `lacks` is the library that is not there, if any."""
+    """What one file asks and the base has not, and what would mend it; `lacks` is a library."""
 
     file: File
     what: str
