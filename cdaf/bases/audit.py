@@ -8,6 +8,7 @@ that are no part of every system, for else it would have brought them; unless no
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -200,14 +201,13 @@ def _provider(name: str, libc: str) -> str:
 
 def _too_new(file: File, library: str, versions: Sequence[str], base: Base) -> Iterator[Misfit]:
     facts = base.facts
-    highest = _highest(versions)
     if facts.libc == "glibc" and (glibc := max(_glibc(versions), default=None)):
         if glibc > numbers(facts.libc_version):
             needed = ".".join(map(str, glibc))
             mend = f"choose a base with glibc {needed} or later, or lock a version that is built for an older one"
             yield Misfit(file, f"needs glibc {needed}, and {base.reference} has {_libc(facts)}", mend)
     elif has := _highest(symbols(facts, library)):
-        for family, number in highest.items():
+        for family, number in _highest(versions).items():
             if number > has.get(family, ()):
                 version = f"{family}_{'.'.join(map(str, number))}"
                 mend = f"choose a base with a newer {library}, or lock a version that is built for an older one"
@@ -239,6 +239,7 @@ def newest(versions: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+@lru_cache(maxsize=4096)
 def _split(version: str) -> tuple[str, tuple[int, ...]]:
     found = _VERSION.fullmatch(version)
     return (found[1], numbers(found[2])) if found else ("", ())
