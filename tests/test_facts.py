@@ -17,7 +17,7 @@ from cdaf.bases.rootfs import Blob
 from cdaf.errors import ResolveError
 from cdaf.images import oci
 from cdaf.projects.pins import Facts
-from tests import images
+from tests import elves, images
 from tests.images import Members, entry, link
 
 PYTHON = b"\x7fELF\0junk\x003.13.5\x00more\x003.12.1\x00"
@@ -207,6 +207,21 @@ def test_a_layer_without_compression_and_one_of_an_unknown_kind() -> None:
     assert "a" in rootfs.tree([Blob(path, oci.DOCKER_LAYER)]).children
     with pytest.raises(ResolveError, match="application/x-odd"):
         rootfs.tree([Blob(path, "application/x-odd")])
+
+
+def test_the_newest_symbols_of_runtimes_are_kept() -> None:
+    folder = "usr/lib/x86_64-linux-gnu"
+    more: dict[str, bytes | tarfile.TarInfo] = {
+        f"{folder}/libstdc++.so.6": link("libstdc++.so.6.0.33"),
+        f"{folder}/libstdc++.so.6.0.33": elves.make(defined=["GLIBCXX_3.4.9", "GLIBCXX_3.4.33", "CXXABI_1.3.15"]),
+        f"{folder}/libgcc_s.so.1": elves.make(defined=["GCC_3.0", "GCC_14.0.0"]),
+        f"{folder}/libz.so.1": b"no library at all",
+    }
+    assert gather({**BASE, **more}).symbols == (
+        "libgcc_s.so.1(GCC_14.0.0)",
+        "libstdc++.so.6(CXXABI_1.3.15)",
+        "libstdc++.so.6(GLIBCXX_3.4.33)",
+    )
 
 
 def test_a_zstd_layer_is_read() -> None:
