@@ -26,6 +26,7 @@ CHECKOUT = Path(__file__).parents[1]
 COUNT = 1000
 QUICK = 40
 EMULATED = 60  # of them: emulated, each takes half a second
+# Another user id that may read what this one may: a user namespace. Where there are none, the test fails and says so.
 SOMEBODY = ("unshare", "--user", "--map-user=1234", "--map-group=1234")
 CONDITIONS: Mapping[str, tuple[Sequence[str], dict[str, str], int]] = {
     "one worker, UTC": ((), {"CDAF_WORKERS": "1", "TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}, 0o022),
@@ -132,7 +133,7 @@ def test_emulated_arm64_writes_the_same_bytes(
     packages = coders("aarch64-manylinux_2_28", tmp_path / "packages")
     (python,) = root.glob("usr/**/bin/python3.13")
     words = [emulated("aarch64"), "-L", str(root), str(python)]
-    env = {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{packages}", "LD_LIBRARY_PATH": "", "PYTHONHOME": ""}
+    env = {"PYTHONPATH": f"{CHECKOUT}{os.pathsep}{packages}", "LD_LIBRARY_PATH": "/usr/local/lib", "PYTHONHOME": ""}
     with ThreadPoolExecutor(2) as pool:
         here = pool.submit(elsewhere, corpus, EMULATED, [sys.executable])
         there = pool.submit(elsewhere, corpus, EMULATED, words, env)

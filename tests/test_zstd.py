@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from cdaf import engine, targets
+from cdaf.errors import BundleError
 from cdaf.images import content, image, listing, oci, plan
 from cdaf.images.oci import Image
 from tests import bundlekit, makers, stands
@@ -63,10 +64,12 @@ def test_one_who_was_promised_them_writes_them_again(tmp_path: Path, monkeypatch
 
 
 def test_a_plan_carries_it_and_one_without_is_gzip() -> None:
-    plans = plan.Plans(1, (planned(compression="zstd"),))
-    assert plan.decode(plan.encode(plans)) == plans
-    older = plan.encode(plan.Plans(1, (planned(),))).replace(b'"compression":"gzip",', b"")
-    assert plan.decode(older).images[0].compression == "gzip"
+    plans = plan.Plans(1, (planned(compression="zstd"), planned()))
+    encoded = plan.encode(plans)
+    assert plan.decode(encoded) == plans
+    assert encoded.count(b"compression") == 1
+    with pytest.raises(BundleError):
+        plan.decode(encoded.replace(b"zstd", b"lzma"))
 
 
 @pytest.fixture

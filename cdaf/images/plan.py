@@ -101,7 +101,7 @@ class BasePin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
 
 
-class ImagePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ImagePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The whole image of one platform."""
 
     platform: Platform
