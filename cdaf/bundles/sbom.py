@@ -1,7 +1,8 @@
 """The bill of materials of each image: a CycloneDX 1.6 document that names what is in it and which paths it owns.
 
 What others made is described by the CycloneDX library, which takes longer to import than a package to seal; so that
-is kept by its inputs, and what changes with each commit, the service itself, is filled in afterwards.
+is kept by its inputs, and the service itself is filled in afterwards. Nothing in it changes with a commit that changes
+no dependency: a registry keeps one document for many images, and the referrer says which image it is for.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from cdaf import __version__, store
+from cdaf import __version__, store, versions
 from cdaf.bundles import owners
 from cdaf.bundles.manifest import Dependency, Manifest
 from cdaf.images import plan
@@ -50,7 +51,7 @@ def document(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> bytes
     """The document of one image, one line of JSON: the same bytes for the same bundle, without clock or chance."""
     parts = _parts(manifest, wanted, contents)
     made = parts.document
-    made["metadata"]["timestamp"] = manifest.source.time
+    del made["metadata"]["timestamp"]
     _describe_service(made["metadata"]["component"], manifest, wanted)
     places = _own_locations(parts, wanted, contents)
     made["metadata"]["component"]["evidence"] = {"occurrences": [{"location": each} for each in places]}
@@ -101,16 +102,15 @@ def _made(
 
 
 def _describe_service(component: dict[str, Any], manifest: Manifest, wanted: ImagePlan) -> None:
-    service, source = manifest.service, manifest.source
+    service = manifest.service
+    number = versions.parse(service.version).number
     own = [each for each in manifest.dependencies if each.archive in owners.own_archives(manifest, wanted)]
-    image = next((each.digest for each in manifest.images if each.platform == wanted.platform), None)
-    component["version"] = service.version
-    plain = f"pkg:generic/{quote(service.name)}@{quote(service.version, safe='')}"
+    component["version"] = number
+    plain = f"pkg:generic/{quote(service.name)}@{quote(number, safe='')}"
     component["purl"] = own[0].purl if own else plain
-    told = {"cdaf:commit": source.commit, "cdaf:image": image, "cdaf:platform": wanted.platform}
-    archives = [("cdaf:archive", each.archive) for each in own] + [("cdaf:archive:sha256", each.sha256) for each in own]
+    archives = sorted(("cdaf:archive", each.archive) for each in own)
     component["properties"] = [
-        {"name": key, "value": value} for key, value in [*sorted(archives), *told.items()] if value
+        {"name": key, "value": value} for key, value in [*archives, ("cdaf:platform", wanted.platform)]
     ]
 
 

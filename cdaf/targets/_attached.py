@@ -18,7 +18,7 @@ def attached(release: Release) -> tuple[tuple[Descriptor, Artifact], ...]:
     members = release.bundle.members
     held = [(each, name) for each in release.images if (name := sbom.name(each.platform)) in members]
     return (
-        *((_subject(each.manifest), _bill(bundle.data(release.bundle, name))) for each, name in held),
+        *((_subject(each.manifest), _bill(release, name)) for each, name in held),
         (Descriptor(media_type, digest, len(data)), _link(release)),
     )
 
@@ -27,8 +27,12 @@ def _subject(manifest: bytes) -> Descriptor:
     return Descriptor(oci.MANIFEST, oci.digest_of(manifest), len(manifest))
 
 
-def _bill(data: bytes) -> Artifact:
-    return Artifact(sbom.MEDIA_TYPE, sbom.MEDIA_TYPE, data)
+def _bill(release: Release, name: str) -> Artifact:
+    """The bill of materials; it names no commit, so that one document serves many, and its listing does."""
+    source, version = release.bundle.manifest.source, release.bundle.manifest.service.version
+    told = {"created": source.time, "revision": source.commit or "", "version": version}
+    notes = {f"org.opencontainers.image.{key}": value for key, value in told.items() if value}
+    return Artifact(sbom.MEDIA_TYPE, sbom.MEDIA_TYPE, bundle.data(release.bundle, name), notes)
 
 
 def _link(release: Release) -> Artifact:
