@@ -99,6 +99,8 @@ def test_musl_refuses_what_is_built_for_glibc_unless_something_stands_in() -> No
         ("libgcc_s.so.1", "libgcc-s1"),
         ("libpq.so.5", "libpq5"),
         ("libodd.so", "libodd"),
+        ("libz.so.1", "zlib1g"),
+        ("libglib-2.0.so.0", "libglib2.0-0t64"),
     ],
 )
 def test_packages_are_named_by_the_rule_of_debian(name: str, package: str) -> None:

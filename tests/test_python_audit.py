@@ -1,10 +1,12 @@
 """Native files of wheels and of a service, through the language: what Python would load, and what else is there."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+import uv
 
 from cdaf import progress
 from cdaf.bases import elf
@@ -188,3 +190,66 @@ def test_modules_are_told_by_name_and_by_entrance(name: str, entrance: str, load
     assert found
     target = Target(platform="linux/amd64", base=Base(reference="", platform="", digest="", facts=FACTS))
     assert modules.loadable({name: found}, target) == ({name} if loads else set())
+
+
+# Wheels as their projects publish them, from this machine's index
+
+LOADERS = ("ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1")
+SYSTEM = tuple(f"lib{name}" for name in ("c.so.6", "dl.so.2", "m.so.6", "pthread.so.0", "resolv.so.2", "rt.so.1"))
+GLIBC = (*LOADERS, *SYSTEM, "libutil.so.1", "libz.so.1", "libgcc_s.so.1", "libstdc++.so.6")
+DEBIAN = msgspec.structs.replace(
+    pykit.FACTS, libraries=GLIBC, symbols=("libstdc++.so.6(CXXABI_1.3.15)", "libstdc++.so.6(GLIBCXX_3.4.33)")
+)
+ALPINE = msgspec.structs.replace(
+    pykit.FACTS,
+    libc="musl",
+    libc_version="1.2.5",
+    libraries=("ld-musl-x86_64.so.1", "libc.musl-x86_64.so.1", "libstdc++.so.6", "libgcc_s.so.1"),
+)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A service of numpy, psycopg and pydantic; its checkout, with a cache beside it."""
+    folder = tmp_path_factory.mktemp("real") / "svc"
+    declared = '[project]\nname = "svc"\nversion = "1.4.0"\nrequires-python = ">=3.11"\n'
+    declared += 'dependencies = ["numpy", "psycopg-binary", "pydantic-core"]\n'
+    pykit.write(folder, {"pyproject.toml": declared, "cdaf.toml": pykit.CONFIG + "bytecode = false\n"})
+    pykit.run(uv.find_uv_bin(), "lock", "--quiet", "--python", sys.executable, cwd=folder, UV_PYTHON_DOWNLOADS="never")
+    pykit.commit(folder)
+    return folder
+
+
+def replanned(root: Path, facts: Facts, others: Facts, monkeypatch: pytest.MonkeyPatch) -> Planned:
+    """The plan on bases other than those whose wheels were chosen, as when a wheel's name says too much."""
+    monkeypatch.setenv("CDAF_CACHE", str(root.parent / "cache"))
+    found = project.read(root)
+    collection = python.collect(found, python.resolve(found, pykit.pinned(facts)))
+    lock = msgspec.structs.replace(collection.lock, pins=pykit.pinned(others))
+    return python.plan(found, msgspec.structs.replace(collection, lock=lock))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("facts", [DEBIAN, ALPINE], ids=["glibc", "musl"])
+def test_real_wheels_fit_the_base_that_they_were_chosen_for(
+    real: Path, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = replanned(real, facts, facts, monkeypatch)
+    assert len(planned.plans.images) == 2
+
+
+@pytest.mark.slow
+def test_real_wheels_on_another_base_are_refused(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = msgspec.structs.replace(DEBIAN, libraries=tuple(each for each in GLIBC if "stdc++" not in each))
+    old = msgspec.structs.replace(DEBIAN, libc_version="2.10")
+    worn = msgspec.structs.replace(DEBIAN, symbols=("libstdc++.so.6(GLIBCXX_3.4.10)",))
+    for facts, word in (
+        (bare, "_multiarray_umath.cpython-313-aarch64-linux-gnu.so"),
+        (bare, "needs libstdc++.so.6, which python:3.13-slim lacks"),
+        (worn, "of libstdc++.so.6, which that of python:3.13-slim lacks"),
+        (old, "needs glibc 2.17, and python:3.13-slim has glibc 2.10"),
+        (ALPINE, "is built for glibc, and python:3.13-slim has musl 1.2.5"),
+    ):
+        with pytest.raises(ResolveError) as told:
+            replanned(real, DEBIAN, facts, monkeypatch)
+        assert word in told.value.message

@@ -189,13 +189,21 @@ def _lacking(image: _Image, file: File) -> Iterator[Misfit]:
             yield from _too_new(file, library, versions, image.base)
 
 
+# Debian's packages that are not named after their library.
+_DEBIAN = {"libz.so.1": "zlib1g"} | dict.fromkeys(
+    ("libglib-2.0.so.0", "libgobject-2.0.so.0", "libgthread-2.0.so.0"), "libglib2.0-0t64"
+)
+
+
 def _provider(name: str, libc: str) -> str:
     """Where a library comes from: Debian names packages after sonames (policy 8.1), apk finds them by sonames."""
     if libc == "musl":
         return f"choose a base that has it (apk add so:{name}), or lock a version without that need"
     stem, _, version = name.partition(".so")
     version = version.lstrip(".").partition(".")[0]
-    package = f"{stem}{'-' if stem[-1:].isdigit() and version else ''}{version}".lower().replace("_", "-")
+    package = _DEBIAN.get(name) or f"{stem}{'-' if stem[-1:].isdigit() and version else ''}{version}".lower().replace(
+        "_", "-"
+    )
     return f"choose a base that has it (Debian's package is usually {package}), or lock a version without that need"
 
 
