@@ -69,7 +69,7 @@ def run(
     The tar `put` is spread under the folder `at` first; the folder or file `take` comes back as a tar, in `taken` or
     written to `into`, when the command exits with 0. Raises EngineError when the engine cannot do it.
     """
-    run_id = owner.new_run()
+    run_id, gone = owner.new_run(), False
     try:
         with asking(f"running {argv[0]} in a container"):
             container = api().create_container(
@@ -90,9 +90,11 @@ def run(
             code = int(api(timeout=_LONG).wait(container)["StatusCode"])
             streams = [api().logs(container, stdout=out, stderr=not out) for out in (True, False)]
             taken = b"" if take is None or code else _take(container, take, into)
+            gone = not owner.remove([owner.Left("container", container, "", {})])
             return Ran(code, streams[0], streams[1], taken)
     finally:
-        owner.sweep(run_id)
+        if not gone:
+            owner.sweep(run_id)
 
 
 _LONG = 24 * 3600
