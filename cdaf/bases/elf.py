@@ -159,7 +159,7 @@ def _segments(image: _Image, head: bytes) -> Iterator[tuple[int, int, int, int]]
     start = struct.unpack_from(f"{image.order}{'Q' if wide else 'I'}", head, 32 if wide else 28)[0]
     size, count = struct.unpack_from(f"{image.order}2H", head, 54 if wide else 42)
     form = struct.Struct(f"{image.order}{'2I4Q' if wide else '5I'}")
-    if count > _MOST or (count and size < form.size):
+    if count > _MOST or (count and size != form.size):
         raise ValueError("its program headers cannot be")
     table = _exact(image, start, size * count)
     for number in range(count):
@@ -253,8 +253,10 @@ def passing(pieces: Iterator[bytes], size: int, mark: str, found: list[Elf]) -> 
             file.write(piece)
             yield piece
 
+        end = file.tell()
+
         def at(offset: int, length: int) -> bytes:
-            file.seek(offset)
+            file.seek(min(offset, end))  # it is the file's own word, and may be beyond what a file can be
             return file.read(length)
 
         if elf := read(at, mark):
