@@ -159,7 +159,7 @@ def _segments(image: _Image, head: bytes) -> Iterator[tuple[int, int, int, int]]
     start = struct.unpack_from(f"{image.order}{'Q' if wide else 'I'}", head, 32 if wide else 28)[0]
     size, count = struct.unpack_from(f"{image.order}2H", head, 54 if wide else 42)
     form = struct.Struct(f"{image.order}{'2I4Q' if wide else '5I'}")
-    if count > _MOST or (count and size != form.size):
+    if count > _MOST or (count and size != (56 if wide else 32)):
         raise ValueError("its program headers cannot be")
     table = _exact(image, start, size * count)
     for number in range(count):
