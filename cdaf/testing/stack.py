@@ -1,6 +1,7 @@
 """What stands beside an image in its test: sidecar fragments and the service's own compose files, as one project."""
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cdaf import assets
+from cdaf import assets, store
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import BundleError, ProjectError, faults
 from cdaf.registries import reference
@@ -142,8 +143,14 @@ def images(files: Sequence[Path]) -> list[str]:
 
 @cache
 def fragments() -> dict[str, Fragment]:
-    """Every sidecar that cdaf knows, by name."""
-    return {path.stem: _fragment(path) for path in sorted(assets.sidecars().glob("*.yaml"))}
+    """Every sidecar that cdaf knows, by name; YAML takes long to read, so what it says is kept."""
+    texts = {path.stem: path.read_bytes() for path in sorted(assets.sidecars().glob("*.yaml"))}
+    key = hashlib.sha256(msgspec.json.encode(texts)).hexdigest()
+    kept = store.recall("fragments", key)
+    if kept is None:
+        kept = msgspec.json.encode({name: _fragment(name, data) for name, data in texts.items()})
+        store.remember("fragments", key, kept)
+    return msgspec.json.decode(kept, type=dict[str, Fragment])
 
 
 def fragment(image: str) -> Fragment | None:
@@ -156,10 +163,10 @@ def _last_part(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
-def _fragment(path: Path) -> Fragment:
-    document = compose_file.parse(path.read_bytes())
+def _fragment(name: str, data: bytes) -> Fragment:
+    document = compose_file.parse(data)
     told = document.pop(_EXTENSION)
-    return Fragment(path.stem, tuple(told["images"]), told["environment"], document)
+    return Fragment(name, tuple(told["images"]), told["environment"], document)
 
 
 def assemble(manifest: Manifest, composed: Mapping[str, bytes], bound: Binding) -> Stack:
