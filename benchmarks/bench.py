@@ -30,15 +30,14 @@ class Bench:
     env: dict[str, str]
     orders: Service
 
-    def cdaf(self, cache: Path, *arguments: str, root: Path | None = None) -> Sample:
+    def cdaf(self, cache: Path, *arguments: str, root: Path | None = None, bytecode: bool = True) -> Sample:
         """`cdaf` in a service's folder."""
-        return measure.run(
-            [self.programs.named("cdaf"), *arguments], self.env | {"CDAF_CACHE": str(cache)}, root or self.orders.root
-        )
+        told = {"CDAF_CACHE": str(cache), "CDAF_IMAGE_BYTECODE": str(bytecode).lower()}
+        return measure.run([self.programs.named("cdaf"), *arguments], self.env | told, root or self.orders.root)
 
-    def package(self, cache: Path, *arguments: str) -> tuple[Sample, Path]:
+    def package(self, cache: Path, *arguments: str, bytecode: bool = True) -> tuple[Sample, Path]:
         """`cdaf package` of orders, and the bundle."""
-        done = self.cdaf(cache, "package", *arguments)
+        done = self.cdaf(cache, "package", *arguments, bytecode=bytecode)
         return done, self.orders.root / done.stdout
 
     def publish(self, cache: Path, file: Path, registry: str, *platforms: str, note: Path | None = None) -> Sample:

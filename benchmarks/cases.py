@@ -47,20 +47,27 @@ def package_warm(bench: Bench) -> list[Row]:
 def package_cold(bench: Bench) -> list[Row]:
     """`cdaf package` with an empty cache beside `uv sync` with an empty cache: both fetch and build everything."""
 
-    def ours(*arguments: str) -> Sample:
+    def ours(*arguments: str, bytecode: bool = True) -> Sample:
         with bench.folder() as cache:
-            return bench.package(cache, *arguments)[0]
+            return bench.package(cache, *arguments, bytecode=bytecode)[0]
 
     def theirs(*more: str) -> Sample:
         with bench.folder() as folder:
             return bench.sync(folder / "cache", folder / "venv", *more)
 
-    one, sync, both, compiled = measure.alternately(
-        bench.runs, lambda: ours("--platform", ONE), theirs, ours, lambda: theirs("--compile-bytecode")
+    one, sync, both, compiled, bare = measure.alternately(
+        bench.runs,
+        lambda: ours("--platform", ONE),
+        theirs,
+        ours,
+        lambda: theirs("--compile-bytecode"),
+        lambda: ours("--platform", ONE, bytecode=False),
     )
+    aim = Aim("ratio", 1.3)
     return [
-        Row("package, cold, linux/amd64", seconds(one), seconds(sync), SYNC, "s", Aim("ratio", 1.3)),
-        Row("package, cold, linux/amd64", seconds(one), seconds(compiled), f"{SYNC} --compile-bytecode"),
+        Row("package, cold, linux/amd64, no bytecode", seconds(bare), seconds(sync), SYNC, "s", aim),
+        Row("package, cold, linux/amd64", seconds(one), seconds(compiled), f"{SYNC} --compile-bytecode", "s", aim),
+        Row("package, cold, linux/amd64", seconds(one), seconds(sync), SYNC, "s", aim),
         Row("package, cold, both platforms", seconds(both), seconds(sync), f"{SYNC}, one platform"),
     ]
 
