@@ -121,6 +121,30 @@ def test_all_faults_of_a_layer_come_at_once(tmp_path: Path) -> None:
         assert part in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (plan.Place("app/a", "/app/x", mode=-5), "which cannot be"),
+        (plan.Place("app/a", "/app/x", mode=1 << 40), "which cannot be"),
+        (plan.Dir("/app/x", uid=1 << 31), "which cannot be"),
+        (plan.Dir("/app/x", gid=-1), "which cannot be"),
+        (plan.Link("/app/x", ""), "which cannot be"),
+        (plan.Link("/app/x", "a\0b"), "which cannot be"),
+        (plan.Place("app/a", "/" + "d/" * 2100 + "x"), "too long for any system"),
+        (plan.Place("app/a", "/app/" + "é" * 130), "too long for any system"),
+    ],
+)
+def test_what_a_header_has_no_room_for_is_refused(entry: plan.Entry, told: str) -> None:
+    with pytest.raises(ImageError, match=told):
+        written(plan.Layer("bad", (entry,)), {"app/a": content.of_bytes(b"1")})
+
+
+def test_a_zip_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    torn = makers.archive(tmp_path / "torn.whl", {"é.py": "x"}).read_bytes().replace("é".encode(), b"\xff\xfe")
+    with pytest.raises(ImageError, match="is not the UTF-8"):
+        written(plan.Layer("bad", (plan.Unpack("deps/t.whl", "/a"),)), {"deps/t.whl": content.of_bytes(torn)})
+
+
 @pytest.mark.parametrize("dir_first", [True, False])
 def test_a_file_over_a_folder_is_refused_in_either_order(dir_first: bool) -> None:
     entries: tuple[plan.Entry, ...] = (plan.Dir("/app/x"), plan.Place("app/a", "/app/x"))

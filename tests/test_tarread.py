@@ -183,3 +183,36 @@ def test_names_beyond_ustar_are_read(tmp_path: Path) -> None:
         info.size = 3
         made.addfile(info, io.BytesIO(b"abc"))
     assert written((unpack(),), {"deps/x.tgz": out.getvalue()}, tmp_path / "out")[-1].endswith("é/file.js")
+
+
+def test_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="package/l is a link to nothing"):
+        written((unpack(),), {"deps/x.tgz": archive({"package/l": images.link("")})}, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "told"),
+    [("package/\udcff", "", "which no image has"), ("package/l", "\udcff", "which cannot be")],
+)
+def test_names_that_are_no_text_are_refused(tmp_path: Path, name: str, target: str, told: str) -> None:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = (tarfile.SYMTYPE if target else tarfile.REGTYPE), target
+    with pytest.raises(ImageError, match=told):
+        written((unpack(),), {"deps/x.tgz": info.tobuf(tarfile.GNU_FORMAT) + bytes(1024)}, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "q", "GNU.sparse.realsize": "5"},
+        {"GNU.sparse.map": "a,b", "GNU.sparse.size": "5"},
+    ],
+)
+def test_pax_records_that_make_no_sense_are_damage(tmp_path: Path, records: dict[str, str]) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as made:
+        info = tarfile.TarInfo("package/a")
+        info.size, info.pax_headers = 1, records
+        made.addfile(info, io.BytesIO(b"x"))
+    with pytest.raises(ImageError, match="a damaged archive"):
+        written((unpack(),), {"deps/x.tgz": out.getvalue()}, tmp_path / "out")

@@ -225,7 +225,8 @@ def _write(
         except BundleError:
             raise
         except CdafError as error:
-            raise ImageError(f"layer {wanted.name}: {error.message}", error.hint) from error
+            label = f"layer {wanted.name}: "
+            raise ImageError(label + error.message.removeprefix(label), error.hint) from error
         digest, diff_id = stream.finish()
         file.flush()
         moved(total)

@@ -15,6 +15,8 @@ from cdaf.images.coder import Stream
 from cdaf.images.content import Contents, Reader
 from cdaf.images.tarform import Header
 
+_LONGEST, _LONGEST_NAME, _SHOWN = 4095, 255, 60  # characters of a path, bytes of a name (Linux' limits.h)
+_MODES, _OWNERS = 0o7777, 0o7777777  # the most that a ustar header has room for
 Writer = Callable[[Stream], int]  # writes a file's bytes, and tells their CRC-32
 
 
@@ -201,9 +203,8 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
     placed: dict[str, Item] = {}
     for item in items:
         path = item.header.path
-        parts = path.split("/")
-        if not path or ".." in parts or "." in parts or "" in parts or "\0" in path:
-            found.append(f"{item.origin} would land at {path!r}, which no image has")
+        if wrong := _odd(item.header):
+            found.append(f"{_shown(item.origin[: _SHOWN * 4])} {wrong}")
         elif path in placed and not item.header.kind == placed[path].header.kind == "dir":
             found.append(f"{placed[path].origin} and {item.origin} both place /{path}")
         placed.setdefault(path, item)
@@ -212,6 +213,32 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
         if above is not None and above.header.kind != "dir":
             found.append(f"{above.origin} places a file at /{parent}, and /{path} stands below it")
     return placed
+
+
+def _odd(header: Header) -> str:
+    """Why no image has such an entry, or nothing: what a kernel refuses, or a header has no room for."""
+    path, parts = header.path, header.path.split("/")
+    if len(path) > _LONGEST or any(len(_raw(part)) > _LONGEST_NAME for part in parts if len(part) > _SHOWN):
+        return f"would land at {_shown(path[:_SHOWN])}…, which is too long for any system"
+    if ".." in parts or "." in parts or "" in parts or "\0" in path or not _is_text(path):
+        return f"would land at {path!r}, which no image has"
+    if header.kind == "link" and not (0 < len(header.target) <= _LONGEST and _is_text(header.target)):
+        return f"links /{path} to {header.target[:_SHOWN]!r}, which cannot be"
+    if not 0 <= header.mode <= _MODES or not all(0 <= owner <= _OWNERS for owner in (header.uid, header.gid)):
+        return f"gives /{path} mode {header.mode:o} and owner {header.uid}:{header.gid}, which cannot be"
+    return ""
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _is_text(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else ascii(text)
 
 
 def _folders(paths: Iterable[str]) -> dict[str, str]:

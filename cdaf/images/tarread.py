@@ -57,6 +57,7 @@ def members(reader: Reader, into: IO[bytes]) -> Iterator[Member]:
             while (info := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # the list that it keeps of them all
                 kind = "a sparse file" if info.issparse() else _REFUSED.get(info.type)
+                kind = "a link to nothing" if info.issym() and not info.linkname else kind
                 kind = "an absolute path" if info.name.startswith("/") else kind
                 if kind or not (info.isreg() or info.issym() or info.isdir()):
                     target = f" to {info.linkname}" if info.islnk() else ""
@@ -65,7 +66,7 @@ def members(reader: Reader, into: IO[bytes]) -> Iterator[Member]:
                     yield _member(archive, info, into)
         while plain.read(CHUNK):
             pass  # a gzip's checksum stands at its end, and tarfile stops before
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ImageError(f"a damaged archive: {error}") from error

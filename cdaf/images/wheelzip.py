@@ -55,7 +55,10 @@ def _walk(directory: bytes, count: int) -> Iterator[Entry]:
         flags, method, crc, compressed, size = row[3], row[4], row[7], row[8], row[9]
         name_size, extra, comment, attributes, offset = row[10], row[11], row[12], row[15], row[16]
         raw = directory[at + _CENTRAL.size : at + _CENTRAL.size + name_size]
-        name = raw.decode("utf-8" if flags & 0x800 else "cp437")
+        try:
+            name = raw.decode("utf-8" if flags & 0x800 else "cp437")
+        except UnicodeDecodeError as error:
+            raise ImageError(f"a damaged zip archive: {raw!r} is not the UTF-8 that it says it is") from error
         at += _CENTRAL.size + name_size + extra + comment
         if flags & 1 or method not in (STORED, DEFLATED):
             raise ImageError(f"{name}: encrypted, or compressed by method {method}; only stored and deflated are known")
