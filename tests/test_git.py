@@ -130,3 +130,29 @@ def test_a_duplicate_is_of_one_mind_with_its_original(tmp_path: Path, kind: str)
     assert names == {".gitignore", "a", "b", "b/run", "link", "loose", "new"}
     assert (into / "link").readlink() == Path("a")
     assert (into / "b" / "run").stat().st_mode & 0o111
+
+
+_ODD = {
+    "split index": [("update-index", "--split-index")],
+    "submodule": [
+        ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "sub"),
+        ("commit", "--quiet", "-m", "a submodule"),
+    ],
+    "filter": [("config", "filter.f.clean", "sed s/1/2/"), ("add", "--renormalize", "."), ("commit", "-qm", "f")],
+    "line ends": [("config", "core.autocrlf", "true"), ("rm", "-rq", "--cached", "."), ("checkout", "-f", "HEAD", ".")],
+    "modes": [("config", "core.fileMode", "false")],
+}
+
+
+@pytest.mark.parametrize("kind", _ODD)
+def test_a_duplicate_keeps_what_the_repository_alone_says(tmp_path: Path, kind: str) -> None:
+    makers.repository(tmp_path / "other", {"o": "1"})
+    root = makers.repository(tmp_path / "first", {"a": "1\n", "n": "1\n", ".gitattributes": "a filter=f\n"})
+    for command in _ODD[kind]:
+        makers.git(root, *command)
+    (root / "n").chmod(0o755)
+    (root / ".git" / "info" / "attributes").write_text("n text eol=crlf\n")
+    (root / "n").write_bytes(b"1\r\n")
+    git.duplicate(git.head(root), tmp_path / "again")
+    assert git.tracked(tmp_path / "again") == git.tracked(root)
+    assert git.changed(tmp_path / "again") == git.changed(root)

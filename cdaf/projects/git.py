@@ -18,6 +18,7 @@ _ENV = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 # Hooks and aliases set these; here the folder alone says which repository is meant.
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX")
 _FILTERS = ("filter", "ident", "working-tree-encoding")
+_FORMS = r"^(filter\..*|core\.(autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode))$"
 _CHUNK = 1 << 20
 _AT_ONCE = 500
 
@@ -164,16 +165,42 @@ def duplicate(found: Head, into: Path) -> None:
     into.parent.mkdir(parents=True, exist_ok=True)
     _must(found.root, "clone", "--quiet", "--shared", "--no-checkout", "--", str(found.root), str(into))
     _must(into, "update-ref", "--no-deref", "HEAD", found.commit)
-    index = _must(found.root, "rev-parse", "--git-path", "index")
-    shutil.copy(found.root / os.fsdecode(index).rstrip("\n"), into / ".git" / "index")
+    _duplicate_state(found.root, into)
     listed = _must(found.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in dict.fromkeys(map(os.fsdecode, filter(None, listed.split(b"\0")))):
         source, target = found.root / name, into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir() and not source.is_symlink():
             shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+            _repoint(source, target)
         elif source.is_symlink() or source.exists():
             shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _duplicate_state(root: Path, into: Path) -> None:
+    """The index, and what the repository alone says of files' forms: both decide what counts as changed."""
+    index = _place(root, "index")
+    for part in (index, *index.parent.glob("sharedindex.*")):
+        shutil.copy(part, into / ".git" / part.name)
+    if (attributes := _place(root, "info/attributes")).is_file():
+        (into / ".git" / "info").mkdir(exist_ok=True)
+        shutil.copy(attributes, into / ".git" / "info" / "attributes")
+    told = _git(root, "config", "--local", "-z", "--get-regexp", _FORMS).stdout
+    for row in map(os.fsdecode, filter(None, told.split(b"\0"))):
+        key, _, value = row.partition("\n")
+        _must(into, "config", "--local", "--add", key, value)
+
+
+def _place(root: Path, name: str) -> Path:
+    return root / os.fsdecode(_must(root, "rev-parse", "--git-path", name)).rstrip("\n")
+
+
+def _repoint(source: Path, target: Path) -> None:
+    """A submodule knows its repository by a path that is relative to where it stands (gitrepository-layout(5))."""
+    for link in source.rglob(".git"):
+        if link.is_file():
+            place = link.parent / os.fsdecode(link.read_bytes()).removeprefix("gitdir:").strip()
+            (target / link.relative_to(source)).write_bytes(b"gitdir: " + os.fsencode(place.resolve()) + b"\n")
 
 
 def _git(folder: Path, *words: str) -> process.Finished:
