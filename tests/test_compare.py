@@ -29,6 +29,8 @@ from tools import serve
 
 DIGEST = {"name": "org.opencontainers.image.base.name", "digest": "org.opencontainers.image.base.digest"}
 
+_SIZED = '"mediaType": "a", "size": 1'
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
@@ -266,6 +268,22 @@ def test_the_table_counts_what_it_does_not_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "records",
+    [{"mtime": "nan"}, {"mtime": "inf"}, {"GNU.sparse.map": "a,b", "GNU.sparse.size": "5"}],
+)
+def test_layers_of_no_known_form_end_in_no_traceback(tmp_path: Path, records: dict[str, str]) -> None:
+    odd = image(layer([entry("a", b"1", pax_headers=records)]))
+    with pytest.raises(ImageError, match="cannot be read"):
+        differences(tmp_path, odd, image(layer([entry("a", b"2")])))
+
+
+def test_a_platform_is_named_once_however_often_a_layer_is_there(tmp_path: Path) -> None:
+    twice = layer([entry("b")], "cdaf: s")
+    found = differences(tmp_path, image(layer([entry("a")])), image(twice, twice))
+    assert {each.platforms for each in found} == {("linux/amd64",)}
+
+
+@pytest.mark.parametrize(
     "odd",
     [
         {"config": [1]},
@@ -290,7 +308,16 @@ def test_configs_of_no_known_form_end_in_no_traceback(tmp_path: Path, odd: dict[
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"manifests": 3}', '{"manifests": [3]}', '{"manifests": [{"digest": "x"}]}']
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        f'{{"manifests": [{{"digest": "sha256:../../x", {_SIZED}}}]}}',
+        '{"manifests": 3}',
+        '{"manifests": [3]}',
+        '{"manifests": [{"digest": "x"}]}',
+    ],
 )
 def test_indexes_of_no_known_form_end_in_no_traceback(tmp_path: Path, text: str) -> None:
     (tmp_path / "index.json").write_text(text)

@@ -79,9 +79,9 @@ def images(old: View, new: View) -> list[Change]:
 
 def shared(found: Sequence[Change]) -> list[Change]:
     """The same changes, those told once that are found on several platforms."""
-    together: dict[Change, list[str]] = {}
+    together: dict[Change, dict[str, None]] = {}
     for each in found:
-        together.setdefault(msgspec.structs.replace(each, platforms=()), []).extend(each.platforms)
+        together.setdefault(msgspec.structs.replace(each, platforms=()), {}).update(dict.fromkeys(each.platforms))
     return [msgspec.structs.replace(each, platforms=tuple(those)) for each, those in together.items()]
 
 

@@ -15,6 +15,11 @@ _PREFERRED = {"arm64": ("", "v8"), "arm": ("v7", "v6", "v5", ""), "amd64": ("", 
 _SAME = {"arm64": {"": "v8"}, "amd64": {"": "v1"}}
 
 
+def is_digest(text: str) -> bool:
+    """Whether it is a SHA-256 digest as descriptors have it, and so no path to anywhere."""
+    return bool(_DIGEST.fullmatch(text))
+
+
 def manifest(data: bytes, name: str) -> tuple[Descriptor, tuple[Descriptor, ...]]:
     """The config and layers of an image manifest; `name` is for messages. Raises ResolveError."""
     found = _table(data, name)
@@ -98,7 +103,7 @@ def _table(data: bytes, name: str) -> dict[str, Any]:
 
 def _descriptor(found: Mapping[str, Any]) -> Descriptor:
     digest = str(found["digest"])
-    if not _DIGEST.fullmatch(digest):
+    if not is_digest(digest):
         raise ValueError(digest)
     platform = found.get("platform")
     return Descriptor(

@@ -50,13 +50,15 @@ def in_layout(folder: Path, name: str = "") -> tuple[View, ...]:
         listed = [each for each in found if not _tag(each).startswith(_FALLBACK)]
         digests = {str(each["digest"]): each for each in listed if name in ("", _tag(each), each["digest"])}
         roots = [Descriptor(str(each["mediaType"]), key, int(each["size"])) for key, each in digests.items()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{folder} is not an OCI layout", "name a layout, a bundle or an image") from error
     if len(roots) != 1:
         wrong = "several images" if roots else f"no image {name}"
         there = ", ".join(f"{folder}:{tag}" for each in listed if (tag := _tag(each)))
         raise UsageError(f"{folder} holds {wrong}", f"name one: {there}" if there else "name one by its digest")
     [root] = roots
+    if not parse.is_digest(root.digest):
+        raise UsageError(f"{folder} is not an OCI layout: {root.digest!r} is no digest", "name a layout")
     data = get(root).read_bytes()
     if oci.canonical(root.media_type) != oci.INDEX:
         return (_view(root, data, get, str(folder)),)
@@ -134,5 +136,5 @@ def _rows(get: Get, layer: Descriptor) -> tuple[Row, ...]:
     path = get(layer)
     try:
         return listing.plain(listing.read(path))
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise ImageError(f"layer {layer.digest} cannot be read: {error}", "name another image") from error
