@@ -132,7 +132,7 @@ def test_a_duplicate_is_of_one_mind_with_its_original(tmp_path: Path, kind: str)
     assert (into / "b" / "run").stat().st_mode & 0o111
 
 
-_ODD = {
+_ODD: dict[str, list[tuple[str, ...]]] = {
     "split index": [("update-index", "--split-index")],
     "submodule": [
         ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../other", "sub"),
