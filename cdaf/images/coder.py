@@ -13,6 +13,7 @@ import deflate
 
 _LEVEL = 6
 _PIECE = 1 << 20
+_BLOCK = 1 << 18
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
 _TRAILER = struct.Struct("<II")
 
@@ -37,6 +38,7 @@ class Stream:
         self._blob: Any = hashlib.sha256()
         self._diff: Any = hashlib.sha256() if diff else None
         self._waiting = bytearray()
+        self._ready = bytearray()
         self.size = 0
 
     @property
@@ -75,6 +77,7 @@ class Stream:
         if self._waiting or not self.size:
             self._member(bytes(self._waiting))
             self._waiting.clear()
+        self._flush()
         return f"sha256:{self._blob.hexdigest()}", f"sha256:{self._diff.hexdigest()}" if self.diffing else ""
 
     def _account(self, data: bytes) -> None:
@@ -87,9 +90,15 @@ class Stream:
         self.end(zlib.crc32(data), len(data))
 
     def _write(self, data: bytes) -> None:
-        self._blob.update(data)
         self.size += len(data)
-        self._out.write(data)
+        self._ready += data
+        if len(self._ready) >= _BLOCK:  # a layer is thousands of small parts, too many to hash and write each
+            self._flush()
+
+    def _flush(self) -> None:
+        self._blob.update(self._ready)
+        self._out.write(self._ready)
+        self._ready = bytearray()
 
 
 def stream(out: IO[bytes], compression: str, *, diff: bool = True) -> Stream:

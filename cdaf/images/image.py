@@ -170,7 +170,8 @@ def _layers(
     def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
         return found or _made(wanted, contents, dirs, compression, key, promise)
 
-    with ThreadPoolExecutor(places.workers()) as pool:
+    # What is only copied is the interpreter's own work, and its threads would wait for one another.
+    with ThreadPoolExecutor(1 if all(promises) and compression == "gzip" else places.workers()) as pool:
         return tuple(pool.map(made, known, layers, keys, promises))
 
 

@@ -16,6 +16,7 @@ STORED, DEFLATED = 0, 8
 _END = struct.Struct("<4s4H2LH")  # signature, two disks, two counts, size and offset of the directory, comment
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL_SIZE = 30
+_EXTRA = 64  # bytes of extra fields that are read ahead, so that a small member takes one read
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -71,10 +72,15 @@ def _walk(directory: bytes, count: int) -> Iterator[Entry]:
 
 def raw(reader: Reader, entry: Entry) -> Iterator[bytes]:
     """The entry's bytes as the archive holds them, at most 1 MiB at a time."""
-    local = reader.at(entry.offset, _LOCAL_SIZE)
+    known = _LOCAL_SIZE + len(entry.name.encode()) + _EXTRA
+    local = reader.at(entry.offset, known + (entry.compressed if entry.compressed < CHUNK else 0))
     if len(local) < _LOCAL_SIZE or local[:4] != b"PK\x03\x04":
         raise ImageError(f"{entry.name}: a damaged zip archive: no local header where the directory says")
-    start = entry.offset + _LOCAL_SIZE + sum(struct.unpack_from("<2H", local, 26))
+    head = _LOCAL_SIZE + sum(struct.unpack_from("<2H", local, 26))
+    if entry.compressed < CHUNK and head + entry.compressed <= len(local):
+        yield local[head : head + entry.compressed]
+        return
+    start = entry.offset + head
     for offset in range(start, start + entry.compressed, CHUNK):
         yield reader.at(offset, min(CHUNK, start + entry.compressed - offset))
 
