@@ -56,6 +56,8 @@ def test_a_table_in_pyproject_will_do(tmp_path: Path) -> None:
 def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
     text = """
         colour = "red"
+        [image]
+        compression = "zst"
         [service]
         port = "8000"
         startt = ["x"]
@@ -69,10 +71,11 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         moving = [1]
     """
     with pytest.raises(ProjectError) as raised:
-        read(tmp_path, text, CDAF_SMOKE_RESTART="maybe")
+        read(tmp_path, text, CDAF_SMOKE_RESTART="maybe", CDAF_IMAGE_BYTEKODE="true", CDAF_SMOKE_ROUND="1")
     message = raised.value.message
     for part in (
-        "cdaf.toml and CDAF_SMOKE_RESTART: ",
+        "CDAF_IMAGE_BYTEKODE: no such setting, did you mean CDAF_IMAGE_BYTECODE?",
+        "image.compression: 'zst' is not one of gzip, zstd",
         "unknown table [imgae], did you mean 'image'?",
         "unknown table [colour]",
         "service.port: expected a number",
@@ -85,6 +88,7 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         "CDAF_SMOKE_RESTART: expected true or false, got text",
     ):
         assert part in message
+    assert "CDAF_SMOKE_ROUND" not in message
     assert raised.value.exit_code == 3
 
 
@@ -103,6 +107,9 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match=r"no cdaf\.toml") as raised:
         config.read(tmp_path, {}, {})
     assert raised.value.hint == "run `cdaf init`"
+    (tmp_path / "file").touch()
+    with pytest.raises(ProjectError, match="file: not a folder"):
+        config.read(tmp_path / "file", {}, {})
 
 
 def test_release_may_override_publishing_alone(tmp_path: Path) -> None:

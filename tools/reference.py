@@ -63,7 +63,7 @@ schema for editors. Values are data: nothing is expanded, evaluated or run by a 
 
 A flag wins over the environment, the environment over the file, the file over the default. The variable of a key is
 `CDAF_<TABLE>_<KEY>`, such as `CDAF_IMAGE_PLATFORMS=linux/amd64,linux/arm64`: a list is parted by commas, a table or a
-list of lists is JSON. `cdaf show --origins` says which value won.
+list of lists is JSON. `cdaf show --origins` says which value won. A misspelt variable is a fault.
 
 ```toml
 {example}```

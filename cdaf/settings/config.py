@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -50,7 +50,8 @@ def locate(root: Path) -> Path:
     if has_table:
         return shared
     if not root.is_dir():
-        raise ProjectError(f"{root}: no such folder", "name the folder of a service")
+        what = "not a folder" if root.exists() else "no such folder"
+        raise ProjectError(f"{root}: {what}", "name the folder of a service")
     raise ProjectError(f"{root}: no {NAME} and no [tool.cdaf] in a pyproject.toml", "run `cdaf init`")
 
 
@@ -163,6 +164,17 @@ def _from_environment(found: _Found, environ: Mapping[str, str]) -> None:
                     _set(found, table, key, _from_text(environ[variable], kind), variable)
                 except ValueError as error:
                     found.faults.append(f"{variable}: {error}")
+        found.faults += _misspelt(table, environ)
+
+
+def _misspelt(table: str, environ: Mapping[str, str]) -> list[str]:
+    """Variables that are nearly a key of a table: ignored, one would change nothing and say nothing. What is not near
+    to any may be somebody else's, such as those that checks are told."""
+    prefix = f"CDAF_{table}_".upper()
+    known = {key.upper() for key in _keys(table)}
+    wrong = sorted(each for each in environ if each.startswith(prefix) and each.removeprefix(prefix) not in known)
+    near = {each: difflib.get_close_matches(each.removeprefix(prefix), known, 1, 0.75) for each in wrong}
+    return [f"{each}: no such setting, did you mean {prefix + close[0]}?" for each, close in near.items() if close]
 
 
 def _from_text(text: str, kind: Any) -> object:
@@ -212,6 +224,9 @@ def _value(found: _Found, key: str, kind: Any, value: object) -> Any:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         text, _, inside = str(error).partition(" - at `$")
+        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if get_origin(bare) is Literal:
+            text = f"{value!r} is not one of {', '.join(get_args(bare))}"
         found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}")
         return value
 

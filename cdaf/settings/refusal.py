@@ -23,7 +23,7 @@ def refuse(file: str, origins: Mapping[str, str], found: Sequence[str]) -> CdafE
     if file in places:
         return ProjectError(message, "mend each of them; `cdaf schema` prints every key and its type")
     kind = UsageError if all(place.startswith("--") for place in places) else ProjectError
-    return kind(message, f"give {' and '.join(places)} another value; `cdaf schema` prints every key and its type")
+    return kind(message, f"correct {' and '.join(places)}; `cdaf schema` prints every key and its type")
 
 
 def _placed(fault: str, file: str, origins: Mapping[str, str]) -> tuple[str, str]:
