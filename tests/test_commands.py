@@ -56,6 +56,7 @@ def test_what_stands_where_is_told_beside_the_results(tiny: Bundle, tmp_path: Pa
         assert f"layout:{tmp_path / 'layout'}: {layout} (created)\n" in done.stderr
         assert f"engine:tiny-told: {image} (created)" in done.stderr
         assert digest == image or f"{image} (created), its own name for {digest}\n" in done.stderr
+        assert done.stderr.count("\ntags: 1.2.3\n") == 1
     finally:
         subprocess.run(["docker", "rmi", *names_of("tiny-told")], check=True, capture_output=True)
 

@@ -141,6 +141,14 @@ def test_all_faults_of_the_targets_come_at_once() -> None:
     assert exit_code(caught.value) == 2
 
 
+@pytest.mark.parametrize("text", ["127.0.0.1:5000/team/orders", "registry.example:5000/orders", "r.example/orders"])
+def test_a_registry_by_the_name_that_docker_push_takes_is_told_how_it_is_written(text: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean 'registry:{text}'"):
+        targets.parse([text], manifest())
+    meant = f"did you mean 'registry:{text}'?"
+    assert [each.partition(", ")[2] for each in targets.kind_faults(text)] == [meant]
+
+
 @pytest.mark.parametrize("text", ["pypi:http://[::1", "pypi:https://h:99999/", "pypi:http:///x"])
 def test_half_an_address_is_a_fault_like_others(text: str) -> None:
     with pytest.raises(UsageError, match="not a URL of http or https"):

@@ -51,6 +51,8 @@ def tell(done: "Sequence[Publication]") -> None:
         # The engine calls an image by an id of its own; all others by the digest that was tested.
         known = "" if each.digest.partition(":")[2] in each.reference else f", its own name for {each.digest}"
         progress.note(f"{each.target}: {each.reference} ({each.state}){known}")
+    for tags in dict.fromkeys(each.tags for each in done if each.tags):
+        progress.note(f"tags: {', '.join(tags)}")
     for hint in dict.fromkeys(each.hint for each in done if each.hint):
         progress.note(hint)
     fields = ("target", "reference", "digest", "tags", "state")

@@ -5,6 +5,7 @@ How to write one is in docs/targets.md.
 
 import difflib
 import importlib
+import re
 from collections.abc import Sequence
 from typing import Literal, Protocol, cast
 
@@ -90,7 +91,10 @@ def parse(texts: Sequence[str], manifest: Manifest) -> tuple[Target, ...]:
         if not problems:
             found.setdefault((kind, where), Target(kind, where, fixed, moving))
     if wrong:
-        raise UsageError(faults("targets", list(dict.fromkeys(wrong))), "write a target as kind:where")
+        raise UsageError(
+            faults("targets", list(dict.fromkeys(wrong))),
+            "mend each of them; a target is kind:where, such as registry:HOST/NAME",
+        )
     return tuple(found.values())
 
 
@@ -132,6 +136,8 @@ def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[
 
 
 def _unknown(text: str, manifest: Manifest) -> str:
+    if "/" in text and "@" not in text:
+        return f"{text!r} is no kind:where, did you mean {'registry:' + text!r}?"
     known = sorted(manifest.environments)
     near = difflib.get_close_matches(text, known, 1)
     listed = f"; the environments are {', '.join(known)}" if known else "; no environments are declared"
@@ -143,7 +149,8 @@ def kind_faults(text: str) -> list[str]:
     kind, colon, _ = text.partition(":")
     if kind in MODULES:
         return [] if colon else [f"{kind!r} lacks its colon"]
-    near = difflib.get_close_matches(kind, MODULES, 1)
+    named = "@" not in text and re.fullmatch(r"[^/:]+:\d+/.+|[^/:]+\.[^/:]+/.+", text)
+    near = [f"registry:{text}"] if named else difflib.get_close_matches(kind, MODULES, 1)
     meant = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(MODULES)}"
     return [f"{kind!r} is not a kind of target{meant}"]
 
