@@ -24,7 +24,7 @@ def check(root: Path) -> Project:
     else:
         wrong += [f"{pins.NAME}: {fault}" for fault in locking.lacking(found, held)]
     if wrong:
-        raise ProjectError(faults(found.name, wrong), "mend each of them, bring the locks up to date, and commit")
+        raise ProjectError(faults(found.name, wrong), "mend each of them, lock again where a lock is named, and commit")
     return found
 
 

@@ -123,9 +123,10 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
     if not dirty:
         return project
     named = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
+    differs = f"{named} {'differ' if len(dirty) > 1 else 'differs'} from the commit"
     if release:
-        raise ProjectError(f"a release cannot be made of a dirty tree: {named} differ from the commit", "commit them")
-    progress.note(f"the tree is dirty, so the image will have no tag: {named} differ from the commit")
+        raise ProjectError(f"a release cannot be made of a dirty tree: {differs}", "commit what differs")
+    progress.note(f"the tree is dirty, so the image will have no tag: {differs}")
     commit = project.source.commit or ""
     return msgspec.structs.replace(
         project,
