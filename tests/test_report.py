@@ -116,7 +116,11 @@ def test_junit_is_well_formed_whatever_is_said(text: str) -> None:
 
 
 def test_files_hold_the_same_facts(tmp_path: Path) -> None:
+    earlier = tmp_path / "deep" / "er" / "logs" / "linux-amd64" / "cdaf-orders-1a2b-service-1.log"
+    earlier.parent.mkdir(parents=True)
+    earlier.touch()
     report.write(found(tmp_path / "deep" / "er"))
+    assert not earlier.exists()
     folder = tmp_path / "deep" / "er"
     told = json.loads((folder / report.JSON).read_text())
     assert [each["state"] for each in told["platforms"]] == ["failed", "not run"]

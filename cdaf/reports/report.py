@@ -17,7 +17,10 @@ def slug(platform: str) -> str:
 
 
 def write(found: SmokeReport) -> None:
-    """Write all of it into the report's folder, over what an earlier test left there."""
+    """Write all of it into the report's folder, in place of what an earlier test left there."""
+    # Containers have other names each time, so logs of an earlier test would stay beside these.
+    for log in found.folder.glob(f"{LOGS}/*/*.log"):
+        log.unlink()
     for platform in found.platforms:
         for lane in platform.lanes:
             if lane.log:
