@@ -10,7 +10,7 @@ from cdaf import ASSEMBLER_REVISION
 from cdaf.bundles import bundle
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Dependency, Layer, Tools
-from cdaf.errors import ImageError
+from cdaf.errors import BundleError, ImageError
 from cdaf.images import building, coder, content, layer, plan, tarform
 from cdaf.projects import sealing
 from tests import bundlekit, makers
@@ -79,6 +79,16 @@ def test_the_listing_tells_every_entry_of_the_layers(sealed: Bundle) -> None:
     assert made.layers[0].path is not None
     assert rows == listing.read(made.layers[0].path)
     assert "app/.venv/lib/python3.13/site-packages/flask/app.py" in {row.path for row in rows}
+
+
+@pytest.mark.parametrize(
+    "odd", [b"[[", b'{"layer": "a", "entries": 2}\n', b'{"layer": "a", "entries": 0, "x": ' + b"[" * 99_999]
+)
+def test_a_listing_of_no_known_form_is_refused(odd: bytes) -> None:
+    from cdaf.images import listing
+
+    with pytest.raises(BundleError, match="a listing of layers that cannot be read"):
+        listing.decode(odd)
 
 
 def test_an_assembler_of_another_revision_is_refused(sealed: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,6 +251,12 @@ def test_another_format_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert caught.value.hint == "upgrade cdaf"
 
 
+@pytest.mark.parametrize("odd", [b"x = " + b"[" * 9_999, b"x = " + b"{a=" * 9_999])
+def test_a_manifest_deeper_than_any_is_refused(odd: bytes) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.toml"):
+        manifests.decode(b"format = 1\n" + odd)
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         bundle.open(tmp_path / "none.cdaf")

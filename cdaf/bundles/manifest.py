@@ -137,7 +137,7 @@ def decode(data: bytes) -> Manifest:
     """Read `manifest.toml`. Raises BundleError when it is not one of format 1."""
     try:
         parsed = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BundleError(f"manifest.toml: {error}", "package the service again") from error
     found = parsed.get("format")
     if found != 1:

@@ -68,7 +68,7 @@ def decode(data: bytes) -> tuple[tuple[Row, ...], ...]:
         for line in rows:
             head = msgspec.json.decode(line, type=_Head)
             found.append(tuple([msgspec.json.decode(next(rows), type=Row) for _ in range(head.entries)]))
-    except (msgspec.MsgspecError, StopIteration) as error:
+    except (msgspec.MsgspecError, RecursionError, StopIteration) as error:
         raise BundleError(f"a listing of layers that cannot be read: {error}", "package the service again") from error
     return tuple(found)
 
