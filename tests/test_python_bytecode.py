@@ -13,6 +13,7 @@ import pytest
 from cdaf import engine, store
 from cdaf.bases import facts
 from cdaf.bundles import bundle
+from cdaf.engine import client, owner
 from cdaf.errors import CdafError, ResolveError, exit_code
 from cdaf.images import building
 from cdaf.images.plan import Unpack
@@ -173,6 +174,18 @@ def test_a_platform_that_does_not_run_here_by_itself(tmp_path: Path, index: pyki
     with pytest.raises(ResolveError, match=f"compiled on {THERE}, which does not run here") as raised:
         planned(found, pins)
     assert "bytecode = false" in raised.value.hint
+
+
+def test_what_a_killed_run_left_goes_when_something_is_compiled(tmp_path: Path, index: pykit.Index) -> None:
+    library(index.folder)
+    found = service(tmp_path, index, HERE)
+    pins = pinned(found)
+    dead = f"{owner.owner().rpartition('/')[0]}/1"  # this process's id, and another start
+    labels = {owner.RUN: "killed-in-compiling", owner.OWNER: dead}
+    image = engine.ensure(pins.bases[0].reference, pins.bases[0].digest, HERE)
+    client.api().create_container(image, ["true"], labels=labels)
+    assert planned(found, pins).kept
+    assert owner.found(f"{owner.RUN}=killed-in-compiling") == []
 
 
 def test_an_interpreter_that_is_another_one_than_the_lock_says(tmp_path: Path, index: pykit.Index) -> None:

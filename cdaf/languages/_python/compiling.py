@@ -86,6 +86,7 @@ def prepared(group: Sequence[Target]) -> tuple[Target, str]:
     if chosen is None:
         names = " or ".join(each.platform for each in group)
         raise ResolveError(f"bytecode has to be compiled on {names}, which does not run here", _HINT)
+    engine.remove(engine.leftovers())  # whoever only packages has nothing else that would ever take them away
     return chosen, engine.ensure(chosen.base.reference, chosen.base.digest, chosen.platform)
 
 
