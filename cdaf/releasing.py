@@ -9,7 +9,7 @@ import msgspec
 from cdaf import progress, record, targets
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
-from cdaf.errors import UsageError
+from cdaf.errors import CdafError, PublishError, UsageError
 from cdaf.images import oci
 from cdaf.images.oci import Image
 from cdaf.net import transfers
@@ -95,13 +95,26 @@ def uploading(opened: Bundle, images: tuple[Image, ...], destinations: Sequence[
     """Send blobs to the destinations that take them ahead, while the block tests the image; manifests are not sent.
 
     What fails here is only noted: publishing tries it again, and tells. A block that fails ends the uploads at once.
+    Raises PublishError before the block when a destination would refuse the image whatever a test says.
     """
+    refuse(opened, images, destinations)
     with transfers.workers(max(1, len(destinations)), abandoning=True) as pool:
         running = {each: pool.submit(targets.ahead, each, Release(opened, images)) for each in destinations}
         yield
         for each, upload in running.items():
             if (error := upload.exception()) is not None:
                 progress.note(f"{each}: not all could be sent during the test: {error}")
+
+
+def refuse(opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target]) -> None:
+    """Raise PublishError for what destinations refuse already; who cannot be asked now is asked when publishing."""
+    for each in destinations:
+        try:
+            targets.refuse(each, Release(opened, images))
+        except CdafError as error:
+            if isinstance(error, PublishError) and not error.transient:
+                raise
+            progress.note(f"{each}: cannot be asked yet: {error}")
 
 
 def publish(
@@ -129,6 +142,7 @@ def foretell(
 ) -> tuple[Publication, ...]:
     """What `publish` would be asked for: the same refusals, and nothing is sent. Raises PublishError."""
     record.refuse_untested(begun.record, images, opened.manifest)
+    refuse(opened, images, destinations)
     digest = oci.published(images)[2]
     return tuple(
         Publication(str(to), f"{to}@{digest}", digest, (*to.tags, *to.moving), "planned", "dry run: nothing was sent")

@@ -112,6 +112,16 @@ def test_a_dry_run_sends_nothing(registry: serve.Registry, tmp_path: Path) -> No
     assert not list(registry.storage.rglob("_layers"))
 
 
+def test_a_tag_that_names_another_image_is_refused_before_the_test_and_in_a_dry_run(odd: Odd, tmp_path: Path) -> None:
+    other, made = images.simple("other"), release(tmp_path)
+    target = Target("registry", f"{odd.authority}/team/orders", ("1.4.0",))
+    targets.publish(target, Release(made.bundle, (other,)))
+    with pytest.raises(PublishError, match=r"tag 1\.4\.0 names sha256:[0-9a-f]{64} already"):
+        releasing.uploading(made.bundle, made.images, [target]).__enter__()
+    with pytest.raises(PublishError, match=f"tag 1.4.0 names {other.digest} already"):
+        releasing.refuse(made.bundle, made.images, [target])
+
+
 def release(folder: Path, *found: Image) -> Release:
     return Release(bundlekit.sealed(folder), found or (images.simple(),))
 
@@ -155,8 +165,8 @@ def test_what_is_there_is_not_sent_again(odd: Odd, tmp_path: Path) -> None:
 
 def test_a_publication_that_will_be_refused_sends_nothing_ahead(odd: Odd, tmp_path: Path) -> None:
     odd.put_manifest("team/orders", "1", images.simple("other").manifest, oci.MANIFEST)
-    with uploading(odd, release(tmp_path), "1"):
-        pass
+    with pytest.raises(PublishError, match="already"):
+        uploading(odd, release(tmp_path), "1").__enter__()
     assert odd.count("POST", "/uploads/") == 0
 
 

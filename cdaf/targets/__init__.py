@@ -111,6 +111,13 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
         raise PublishError(error.message, error.hint, error.output, transient=error.transient) from error
 
 
+def refuse(target: Target, release: Release) -> None:
+    """Raise PublishError for what a target would refuse whatever a test says, where a kind of target can know it."""
+    ask = getattr(load(target.kind), "refuse", None)
+    if ask is not None:
+        ask(target, release)
+
+
 def ahead(target: Target, release: Release) -> None:
     """Send what nobody sees until it is published, where a kind of target has such a thing."""
     send = getattr(load(target.kind), "ahead", None)

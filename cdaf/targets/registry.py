@@ -31,6 +31,13 @@ def check(where: str, _: Manifest) -> list[str]:
     return ["it names no host: registry:HOST/REPOSITORY"] if where.count("/") == 0 else []
 
 
+def refuse(target: Target, release: Release) -> None:
+    """Raise PublishError when one of the tags names another image already."""
+    where, _ = _place(target, release)
+    digest = oci.published(release.images)[2]
+    _demand_unmoved(where, target, _standing(where, target, digest), digest)
+
+
 def ahead(target: Target, release: Release) -> None:
     """Send blobs while the image is still being tested: nothing names them, and nobody sees them.
 
@@ -51,10 +58,7 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     where, named = _place(target, release)
     data, media_type, digest = oci.published(release.images)
     standing = _standing(where, target, digest)
-    if moved := _moved(target, standing, digest):
-        raise PublishError(
-            faults(f"{where.label}/{where.name}", moved), "publish a new version; what is published stays"
-        )
+    _demand_unmoved(where, target, standing, digest)
     there = standing.pop(digest) == digest
     missing = [tag for tag, found in standing.items() if found != digest]
     if not there:
@@ -84,6 +88,13 @@ def _standing(where: Repository, target: Target, digest: str) -> dict[str, str |
 def _moved(target: Target, standing: dict[str, str | None], digest: str) -> list[str]:
     """No server can be trusted to keep a tag in its place, so we do; two publishers at the same moment still race."""
     return [f"tag {tag} names {standing[tag]} already" for tag in target.tags if standing[tag] not in {None, digest}]
+
+
+def _demand_unmoved(where: Repository, target: Target, standing: dict[str, str | None], digest: str) -> None:
+    if moved := _moved(target, standing, digest):
+        raise PublishError(
+            faults(f"{where.label}/{where.name}", moved), "publish a new version; what is published stays"
+        )
 
 
 def _attach(where: Repository, release: Release) -> bool:

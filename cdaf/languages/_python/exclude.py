@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from cdaf import progress
 from cdaf.errors import ProjectError, faults
 from cdaf.languages._python import content, wheel
 from cdaf.languages._python.content import Spread
@@ -47,11 +48,11 @@ def apply(spread: Sequence[Spread], patterns: Sequence[str], target: Target, use
     return found
 
 
-def demand_used(patterns: Sequence[str], used: set[str]) -> None:
-    """Raise ProjectError for patterns that match nothing in any image, as those of `include` do."""
-    idle = [f"{pattern!r} matches no file of any archive in the image" for pattern in patterns if pattern not in used]
-    if idle:
-        raise ProjectError(faults("image.exclude", idle), "correct the patterns, or leave them out")
+def tell_idle(patterns: Sequence[str], used: set[str]) -> None:
+    """Warn of patterns that match nothing in any image: a new version of a package may have made them so."""
+    for pattern in patterns:
+        if pattern not in used:
+            progress.warn(f"image.exclude: {pattern!r} matches no file of any archive in the image")
 
 
 def _hits(pattern: str, reading: Reading, python: str) -> set[str]:

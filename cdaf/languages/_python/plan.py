@@ -39,7 +39,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         images.append(_image(project, target, spread, made, generated))
         if project.settings.smoke.checks and not project.settings.smoke.image:
             smoke.append(_checks(project, collection, choices, target, spread, generated))
-    exclude.demand_used(project.settings.image.exclude, used)
+    exclude.tell_idle(project.settings.image.exclude, used)
     audit.demand(project, laid, made, generated, FOLDER)
     kept: dict[str, Content] = {}
     if project.settings.image.bytecode:
