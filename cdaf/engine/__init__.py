@@ -22,7 +22,7 @@ from cdaf.engine.containers import (
     take,
 )
 from cdaf.engine.images import ensure, held, inspect, load, tag
-from cdaf.engine.owner import Left, labels, leftovers, new_run, remove, sweep
+from cdaf.engine.owner import Left, clear_leftovers, labels, leftovers, new_run, remove, sweep
 from cdaf.engine.saving import save
 from cdaf.engine.watching import Event, events
 
@@ -38,6 +38,7 @@ __all__ = [
     "Ran",
     "State",
     "binary",
+    "clear_leftovers",
     "config",
     "demand_buildx",
     "endpoint",

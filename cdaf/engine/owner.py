@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from cdaf import progress
 from cdaf.engine.client import api, asking, missing
 from cdaf.errors import EngineError
 
@@ -88,6 +89,15 @@ def found(label: str = RUN) -> list[Left]:
 def leftovers() -> list[Left]:
     """What runs that were killed left in the engine; what `--keep` left is not among it."""
     return [each for each in found() if KEEP not in each.labels and is_dead(each.labels.get(OWNER, ""))]
+
+
+def clear_leftovers() -> None:
+    """Remove what runs that were killed have left; their processes are provably gone."""
+    left = leftovers()
+    if left:
+        progress.note(f"removing what a killed run left: {', '.join(each.name for each in left)}")
+        for fault in remove(left):
+            progress.warn(fault)
 
 
 def remove(left: list[Left]) -> list[str]:

@@ -45,7 +45,7 @@ def test(
     """
     facts = engine.facts()
     secrets = masking.bind(bundle.manifest.smoke.declared.secrets, os.environ)
-    _clear_leftovers()
+    engine.clear_leftovers()
     results: list[PlatformResult] = []
     failure: CdafError | None = None
     for image in images:
@@ -63,15 +63,6 @@ def test(
     if failure is not None:
         raise failure
     return found
-
-
-def _clear_leftovers() -> None:
-    """Remove what runs that were killed have left; their processes are provably gone."""
-    left = engine.leftovers()
-    if left:
-        progress.note(f"removing what a killed run left: {', '.join(each.name for each in left)}")
-        for fault in engine.remove(left):
-            progress.warn(fault)
 
 
 def _not_run(image: Image, facts: EngineFacts, failure: CdafError | None) -> PlatformResult:
@@ -201,7 +192,7 @@ def up(bundle: Bundle, images: Sequence[Image], announce: Callable[[str], None])
     image = next((each for each in images if facts.runs(each.platform) == "native"), None)
     if image is None:
         raise EngineError(f"the bundle has no image for {facts.native}", "package it with --platform for this engine")
-    _clear_leftovers()
+    engine.clear_leftovers()
     journal = Journal(facts.ahead)
     plan = Plan(bundle, engine.load(image), "", image.platform, secrets, lasting=True)
     try:

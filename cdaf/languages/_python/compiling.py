@@ -131,6 +131,7 @@ def _run(ready: Ready, sent: Sent, folder: Path) -> Target:
     """Compile all of it in one container; the answer's tar lies in `taken` then."""
     try:
         target, image = ready.result()
+        engine.clear_leftovers()
         with (folder / "taken").open("wb") as into:
             ran = engine.run(
                 image,
