@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdaf.errors import ImageError
-from cdaf.images import content, layer, plan, tarform
+from cdaf.images import content, layer, plan, tarform, wheelzip
 from cdaf.images.coder import Stream
 from tests import makers
 
@@ -175,3 +175,12 @@ def test_every_path_has_its_origin(wheel: content.Content) -> None:
     told = layer.paths(plan.Layer("pkg", (unpack(),)), {"deps/pkg.whl": wheel}, {})
     found = {header.path: origin for header, origin in told}
     assert found["app/.venv/bin/tool"] == "deps/pkg.whl!pkg-1.data/scripts/tool"
+
+
+@pytest.mark.parametrize(
+    ("compressed", "hides"), [(100, False), (4_161_790, False), (4_161_791, True), (1 << 30, True)]
+)
+def test_a_stream_that_could_hide_four_gigabytes_is_always_inflated(compressed: int, hides: bool) -> None:
+    """A gzip member's size is told modulo 2**32, so that a stream of that much more than it says would pass."""
+    entry = wheelzip.Entry("a", wheelzip.DEFLATED, 0, compressed, 512, 0, executable=False)
+    assert layer._may_hide(entry) is hides

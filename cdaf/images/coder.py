@@ -66,7 +66,7 @@ class Stream:
 
     def inflated(self, data: bytes) -> None:
         """Account for what a spliced stream inflates to."""
-        self._diff.update(data)
+        self._account(data)
 
     def end(self, crc: int, size: int) -> None:
         """End a spliced member with its checksum and its inflated size."""

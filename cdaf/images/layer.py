@@ -157,7 +157,8 @@ def _splicing(reader: Reader, member: wheelzip.Entry, archive: str) -> Writer:
         if not (stream.splices and member.method == wheelzip.DEFLATED):
             return _stored(stream, wheelzip.contents(reader, member))
         pieces = wheelzip.raw(reader, member)
-        return _deflated(stream, pieces) if stream.diffing else _as_it_is(stream, pieces, member)
+        known = not stream.diffing and not _may_hide(member)
+        return _as_it_is(stream, pieces, member) if known else _deflated(stream, pieces)
 
     def write(stream: Stream) -> int:
         try:
@@ -188,6 +189,14 @@ def _deflated(stream: Stream, pieces: Iterator[bytes]) -> tuple[int, int]:
         crc, size = zlib.crc32(data, crc), size + len(data)
     stream.end(crc, size)
     return crc, size
+
+
+def _may_hide(member: wheelzip.Entry) -> bool:
+    """Whether the stream is long enough to inflate to 4 GiB more than it says: gzip's own size would not tell.
+
+    Deflate makes at most 1,032 bytes of one (RFC 1951).
+    """
+    return member.compressed * 1032 >= member.size + (1 << 32)
 
 
 def _as_it_is(stream: Stream, pieces: Iterator[bytes], member: wheelzip.Entry) -> tuple[int, int]:

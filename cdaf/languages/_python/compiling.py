@@ -86,7 +86,7 @@ def prepared(group: Sequence[Target]) -> tuple[Target, str]:
     if chosen is None:
         names = " or ".join(each.platform for each in group)
         raise ResolveError(f"bytecode has to be compiled on {names}, which does not run here", _HINT)
-    engine.remove(engine.leftovers())  # whoever only packages has nothing else that would ever take them away
+    engine.clear_leftovers()  # whoever only packages has nothing else that would ever take them away
     return chosen, engine.ensure(chosen.base.reference, chosen.base.digest, chosen.platform)
 
 
@@ -131,7 +131,6 @@ def _run(ready: Ready, sent: Sent, folder: Path) -> Target:
     """Compile all of it in one container; the answer's tar lies in `taken` then."""
     try:
         target, image = ready.result()
-        engine.clear_leftovers()
         with (folder / "taken").open("wb") as into:
             ran = engine.run(
                 image,
