@@ -78,12 +78,6 @@ def ask(words: Sequence[str]) -> str:
     return done.stdout
 
 
-def labelled(kind: str) -> list[str]:
-    """What the engine holds that bears cdaf's label."""
-    listing = {"container": ["ps", "-a"], "network": ["network", "ls"], "volume": ["volume", "ls"]}[kind]
-    return ask(["docker", *listing, "--filter", "label=io.cdaf.run", "--quiet"]).split()
-
-
 def document(text: str) -> Any:
     """A JSON answer."""
     return json.loads(text)

@@ -443,9 +443,10 @@ def of(pid: int) -> list[engine.Left]:
     return [each for each in owner.found() if f"/{pid}/" in each.labels.get(owner.OWNER, "")]
 
 
-def until(what: Callable[[], Any]) -> Any:
-    """Wait for what must come; the test's own end is the limit."""
+def until(process: "subprocess.Popen[str]", what: Callable[[], Any]) -> Any:
+    """Wait for what must come as long as the process lives."""
     while not (found := what()):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     return found
 
@@ -454,7 +455,7 @@ def until(what: Callable[[], Any]) -> Any:
 def test_interrupted_it_leaves_nothing(tmp_path: Path, number: int) -> None:
     bundle = stands.made(tmp_path, sidecars=("redis:7",), checks="import time; time.sleep(999)")
     with running("smoke", bundle) as process:
-        until(lambda: [each for each in of(process.pid) if "-checks-" in each.name])
+        until(process, lambda: [each for each in of(process.pid) if "-checks-" in each.name])
         process.send_signal(number)
         _, said = process.communicate()
         assert process.returncode == 130, said
@@ -465,7 +466,7 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path, number: int) -> None:
 def test_killed_it_is_cleared_away_by_the_next(tmp_path: Path) -> None:
     bundle = stands.made(tmp_path, checks="import time; time.sleep(999)")
     with running("smoke", bundle) as process:
-        until(lambda: [each for each in of(process.pid) if "-service-" in each.name])
+        until(process, lambda: [each for each in of(process.pid) if "-service-" in each.name])
         process.kill()
         process.wait()
         left = of(process.pid)
