@@ -9,21 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cdaf.languages._python import environment
+from cdaf.projects.pins import Facts
+
 # The marker environment (PEP 508) of the image: CPython 3.13 on Linux and amd64.
-ENVIRONMENT = {
-    "extra": "",
-    "implementation_name": "cpython",
-    "implementation_version": "3.13.5",
-    "os_name": "posix",
-    "platform_machine": "x86_64",
-    "platform_python_implementation": "CPython",
-    "platform_release": "",
-    "platform_system": "Linux",
-    "platform_version": "",
-    "python_full_version": "3.13.5",
-    "python_version": "3.13",
-    "sys_platform": "linux",
-}
+ENVIRONMENT: dict[str, Any] = {**environment.markers(Facts(interpreter_version="3.13.5"), "linux/amd64"), "extra": ""}
 # Older ones stand in where a project was not yet built for this Python: it is sizes that count.
 INTERPRETERS = ("cp313", "cp312", "cp311", "cp310", "abi3", "py3")
 LOCAL = {"editable", "virtual", "directory"}

@@ -21,6 +21,7 @@ import msgspec
 
 from cdaf import store
 from cdaf.images import content, image, oci, plan
+from cdaf.images.layers import Promise
 
 _WORDS = ("a", "b", "lib", "tests", "x" * 60, "__pycache__", "data", "ü", "日本", "z.py", "with space", "-", "Z")
 
@@ -52,7 +53,7 @@ def read(path: Path, first: int, count: int) -> Iterator[Case]:
                 yield msgspec.msgpack.decode(file.read(size), type=Case)
 
 
-def made(one: Case, promised: tuple[image.Promise, ...] = ()) -> oci.Image:
+def made(one: Case, promised: tuple[Promise, ...] = ()) -> oci.Image:
     """The image of a case, in the cache of this process."""
     for data in one.base:
         store.put("blobs", [data])

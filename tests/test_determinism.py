@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
-from cdaf.images import image, parse
+from cdaf.images import parse
+from cdaf.images.layers import Promise
 from cdaf.registries import reference, registry
 from tests import stands, synthetic
 from tools import apt, state
@@ -98,7 +99,7 @@ def test_who_was_promised_a_digest_writes_it_without_inflating(
         first = synthetic.made(one)
         own = first.layers[len(first.layers) - len(one.wanted.layers) :]
         monkeypatch.setenv("CDAF_CACHE", str(tmp_path / f"b{number}"))
-        promised = tuple(image.Promise(each.digest, each.diff_id, each.size) for each in own)
+        promised = tuple(Promise(each.digest, each.diff_id, each.size) for each in own)
         assert synthetic.made(one, promised).digest == first.digest
 
 

@@ -4,8 +4,9 @@ import platform
 import re
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from cdaf.errors import CdafError, ResolveError, exit_code
 from cdaf.images import building
 from cdaf.images.plan import Unpack
 from cdaf.languages import Planned, python
-from cdaf.languages._python import compiling
+from cdaf.languages._python import bytecode, compiling
 from cdaf.projects import project
 from cdaf.projects.pins import Pins
 from tests import acceptance, pykit
@@ -124,7 +125,7 @@ def test_only_what_changed_is_compiled_and_else_no_engine_is_asked(
     asked: list[list[str]] = []
     really = compiling.compiled
 
-    def noted(units, ready):  # type: ignore[no-untyped-def]
+    def noted(units: Sequence[bytecode.Unit], ready: bytecode.Ready) -> Any:
         asked.append(sorted(each.stem for each in units))
         return really(units, ready)
 

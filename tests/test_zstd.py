@@ -15,6 +15,7 @@ import zstandard
 from cdaf import engine, targets
 from cdaf.errors import BundleError
 from cdaf.images import content, image, listing, oci, plan
+from cdaf.images.layers import Promise
 from cdaf.images.oci import Image
 from tests import bundlekit, makers, stands
 from tests.acceptance import ask
@@ -59,7 +60,7 @@ def test_one_who_was_promised_them_writes_them_again(tmp_path: Path, monkeypatch
     wanted = planned(compression="zstd")
     made = image.assemble(wanted, CONTENTS)
     monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "elsewhere"))
-    promised = tuple(image.Promise(each.digest, each.diff_id, each.size) for each in made.layers)
+    promised = tuple(Promise(each.digest, each.diff_id, each.size) for each in made.layers)
     assert image.assemble(wanted, CONTENTS, promised).digest == made.digest
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 import msgspec
 
 from cdaf.errors import ResolveError
-from cdaf.images import oci, zstd
+from cdaf.images import oci, tarread, zstd
 
 _OPAQUE = ".wh..wh..opq"
 _WHITEOUT = ".wh."
@@ -53,7 +53,7 @@ def tree(blobs: Sequence[Blob], keep: re.Pattern[str] | None = None) -> Node:
     root = Node("dir", 0)
     for number, blob in enumerate(blobs):
         with _opened(blob) as tar:
-            for member in _members(tar):
+            for member in tarread.headers(tar):
                 node = _add(root, member, number)
                 if node and keep and member.size <= LARGEST and keep.search(member.name):
                     node.data = _content(tar, member)
@@ -101,7 +101,7 @@ def contents(blobs: Sequence[Blob], nodes: Mapping[str, Node], limit: int = LARG
     for number in sorted({number for number, _ in wanted}):
         left = {source for layer, source in wanted if layer == number}
         with _opened(blobs[number]) as tar:
-            for member in _members(tar):
+            for member in tarread.headers(tar):
                 if member.name in left and member.isreg():
                     found |= dict.fromkeys(wanted[number, member.name], _content(tar, member))
                     left.discard(member.name)
@@ -171,13 +171,6 @@ def _parent(root: Node, parts: list[str], layer: int) -> Node:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in {"", "."}]
-
-
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members one by one; the list that tarfile keeps of them is emptied, for it is not needed in a stream."""
-    while (member := tar.next()) is not None:
-        yield member
-        tar.members = []  # type: ignore[attr-defined]  # not in the type stubs
 
 
 @contextmanager

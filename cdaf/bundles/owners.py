@@ -43,9 +43,7 @@ def paths(
     layers: Sequence[plan.Layer], wanted: plan.ImagePlan, contents: Contents, archives: Iterable[str]
 ) -> list[Owned]:
     """Every path that these layers of the image hold, once, in order of path; of two the later one counts."""
-    dirs = {
-        entry.path.lstrip("/"): entry for each in wanted.layers for entry in each.entries if isinstance(entry, plan.Dir)
-    }
+    dirs = plan.folders(wanted.layers)
     found: dict[str, Owned] = {}
     stems = {stem(archive): archive for archive in archives}
     for each in layers:

@@ -7,7 +7,7 @@ from cdaf.bundles import bundle
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Foretold
 from cdaf.errors import ImageError, UsageError, faults
-from cdaf.images import image, listing, plan
+from cdaf.images import image, layers, listing, plan
 from cdaf.images.content import Content, Contents
 from cdaf.images.oci import Image
 
@@ -41,9 +41,9 @@ def images(opened: Bundle, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
     return made
 
 
-def _promises(foretold: Foretold | None) -> tuple[image.Promise, ...]:
-    layers = foretold.layers if foretold else ()
-    return tuple(image.Promise(each.digest, each.diff_id, each.size) for each in layers)
+def _promises(foretold: Foretold | None) -> tuple[layers.Promise, ...]:
+    told = foretold.layers if foretold else ()
+    return tuple(layers.Promise(each.digest, each.diff_id, each.size) for each in told)
 
 
 def _differences(opened: Bundle, foretold: Foretold, made: Image) -> list[str]:

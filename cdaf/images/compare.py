@@ -113,10 +113,11 @@ def _renewed(old: Sequence[Blob], new: list[Blob]) -> Iterator[tuple[Blob | None
 
 def _layer(old: Blob | None, new: Blob | None) -> Iterator[Change]:
     before, after = _told(old), _told(new)
-    name = (new or old).name  # type: ignore[union-attr]  # one of both is there
     if old is None or new is None:
-        yield Change("layer", name, before, after)
-    elif old.diff_id == new.diff_id and old.digest != new.digest:
+        yield from (Change("layer", each.name, before, after) for each in (old, new) if each)
+        return
+    name = new.name
+    if old.diff_id == new.diff_id and old.digest != new.digest:
         yield Change("layer", name, before, after, ("compression",))
     elif old.diff_id != new.diff_id:
         yield Change("layer", name, before, after, (_why(old, new),))
@@ -142,10 +143,10 @@ def _paths(pairs: Sequence[tuple[Blob | None, Blob | None]]) -> Iterator[Change]
     apart = [(one, other) for one, other in pairs if not (one and other and one.diff_id == other.diff_id)]
     old = _merged([one for one, _ in apart if one])
     new = _merged([other for _, other in apart if other])
-    filled = {folder for path in (*old, *new) for folder in listing.folders(path)}
+    filled = listing.above((*old, *new))
     for path in sorted({*old, *new}):
         before, after = old.get(path), new.get(path)
-        layer = (after or before)[1]  # type: ignore[index]  # one of both is there
+        layer = (new if path in new else old)[path][1]
         if before and after:
             why = listing.differing(before[0], after[0])
             if why:

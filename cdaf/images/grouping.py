@@ -27,7 +27,7 @@ def group(sizes: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         size = bisect.bisect_right(_BOUNDS, sizes[name])
         shared.setdefault((-size, _bucket(name) if size == len(_BOUNDS) else 0), []).append(name)
     named = {_title(-size, bucket): tuple(names) for (size, bucket), names in sorted(shared.items())}
-    return {name: (name,) for name in alone} | named
+    return {f"package {name}": (name,) for name in alone} | named
 
 
 def _largest(sizes: Mapping[str, int]) -> list[str]:

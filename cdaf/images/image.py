@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, places, progress, store
-from cdaf.errors import BundleError, CdafError, ImageError, ResolveError
-from cdaf.images import coder, layer, listing, oci, parse, plan
+from cdaf import ASSEMBLER_REVISION, store
+from cdaf.errors import ImageError, ResolveError
+from cdaf.images import layers, oci, parse, plan
 from cdaf.images.content import Contents
+from cdaf.images.layers import Promise
 from cdaf.images.oci import Image
 from cdaf.registries import reference
 from cdaf.registries.reference import Reference
 
-_LISTINGS = "listings"
 INPUTS_LABEL = "io.cdaf.inputs"
 
 
@@ -46,23 +46,6 @@ class _Config(msgspec.Struct, frozen=True):
     history: tuple[dict[str, Any], ...] | None = None
 
 
-class _Memo(msgspec.Struct, frozen=True, array_like=True):
-    """A layer that was written; `written` is when its blob was, in nanoseconds, as its file has it."""
-
-    digest: str
-    diff_id: str
-    size: int
-    written: int = 0
-
-
-class Promise(msgspec.Struct, frozen=True):
-    """A layer as it was foretold; whoever writes those very bytes again need not inflate them for their diff id."""
-
-    digest: str
-    diff_id: str
-    size: int
-
-
 def assemble(wanted: plan.ImagePlan, contents: Contents, promised: Sequence[Promise] = ()) -> Image:
     """The image of one platform; its layers' blobs are in the cache afterwards.
 
@@ -70,10 +53,10 @@ def assemble(wanted: plan.ImagePlan, contents: Contents, promised: Sequence[Prom
     a transient error when the base cannot be read now.
     """
     base = _pinned(wanted.base, wanted.platform)
-    layers = _layers(wanted.layers, contents, wanted.compression, promised)
+    own = layers.ensure(wanted.layers, contents, wanted.compression, promised)
     inputs = _inputs(wanted, contents)
     config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
-    return _image(wanted.platform, base, layers, config, wanted.created)
+    return _image(wanted.platform, base, own, config, wanted.created)
 
 
 def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) -> Image:
@@ -87,7 +70,7 @@ def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) ->
     runtime.pop("Healthcheck", None)
     config = {**base.config, "config": runtime}
     created = config.get("created", "1980-01-01T00:00:00Z")
-    return _image(wanted.platform, base, _layers(wanted.layers, contents, "gzip"), config, created)
+    return _image(wanted.platform, base, layers.ensure(wanted.layers, contents, "gzip"), config, created)
 
 
 def _pinned(pin: plan.BasePin, platform: str) -> Base:
@@ -103,13 +86,13 @@ def _pinned(pin: plan.BasePin, platform: str) -> Base:
         raise _unusable(source, f"it is for {system}, and the image for {platform}")
     try:
         diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
-        layers = tuple(
+        below = tuple(
             oci.Layer(each.digest, diff_id, each.size, each.media_type, f"base {pin.reference}")
             for each, diff_id in zip(listed, diff_ids, strict=True)
         )
     except (ValueError, msgspec.ValidationError) as error:
         raise _unusable(source, error) from error
-    return Base(config, tuple(_cached(each) for each in layers), pin)
+    return Base(config, tuple(_cached(each) for each in below), pin)
 
 
 def _read(source: Reference, blob: oci.Descriptor | None = None) -> bytes:
@@ -124,13 +107,13 @@ def _read(source: Reference, blob: oci.Descriptor | None = None) -> bytes:
 
 def _manifest(data: bytes, source: Reference) -> tuple[oci.Descriptor, tuple[oci.Descriptor, ...]]:
     try:
-        config, layers = parse.manifest(data, str(source))
+        config, listed = parse.manifest(data, str(source))
     except ResolveError as error:
         raise _unusable(source, error) from error
-    odd = [each for each in layers if oci.canonical(each.media_type) not in (oci.LAYER, *oci.LAYERS.values())]
+    odd = [each for each in listed if oci.canonical(each.media_type) not in (oci.LAYER, *oci.LAYERS.values())]
     if odd:
         raise _unusable(source, f"layer {odd[0].digest} is {odd[0].media_type}, which no engine takes from others")
-    return config, layers
+    return config, listed
 
 
 def _unusable(source: Reference, error: Exception | str) -> ImageError:
@@ -147,112 +130,6 @@ def _decoded(data: bytes, what: str) -> dict[str, Any]:
         return msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ImageError(f"{what} cannot be read: {error}", "choose another base") from error
-
-
-def listings(wanted: plan.ImagePlan, made: Image) -> bytes:
-    """What each layer of an image that was assembled here holds, entry by entry."""
-    own = made.layers[len(made.layers) - len(wanted.layers) :]
-    return listing.encode((each.name, store.recall(_LISTINGS, oci.hexed(each.digest)) or b"") for each in own)
-
-
-def _layers(
-    layers: Sequence[plan.Layer], contents: Contents, compression: str, promised: Sequence[Promise] = ()
-) -> tuple[oci.Layer, ...]:
-    """The layers from the cache where their inputs are the same, else written, some at a time."""
-    dirs = {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, plan.Dir)}
-    promises = promised if len(promised) == len(layers) else (None,) * len(layers)
-    keys = [_key(each, contents, dirs, compression) for each in layers]
-    known = [_known(*each, compression) for each in zip(layers, keys, promises, strict=True)]
-    if all(known):
-        return tuple(filter(None, known))
-    from concurrent.futures import ThreadPoolExecutor
-
-    def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
-        return found or _made(wanted, contents, dirs, compression, key, promise)
-
-    # What is only copied is the interpreter's own work, and its threads would wait for one another.
-    with ThreadPoolExecutor(1 if all(promises) and compression == "gzip" else places.workers()) as pool:
-        return tuple(pool.map(made, known, layers, keys, promises))
-
-
-def _made(
-    wanted: plan.Layer,
-    contents: Contents,
-    dirs: Mapping[str, plan.Dir],
-    compression: str,
-    key: str,
-    promise: Promise | None,
-) -> oci.Layer:
-    made = _write(wanted, contents, dirs, compression, promise)
-    # A promised diff id is another's word: it serves his image, and is not kept for others'.
-    diff_id = "" if promise else made.diff_id
-    written = store.intact("blobs", oci.hexed(made.digest), made.size)
-    store.remember(_kind(promise), key, msgspec.json.encode(_Memo(made.digest, diff_id, made.size, written)))
-    return made
-
-
-def _kind(promise: Promise | None) -> str:
-    return "copies" if promise else "layers"
-
-
-def _known(wanted: plan.Layer, key: str, promise: Promise | None, compression: str) -> oci.Layer | None:
-    for kind in ("layers", "copies") if promise else ("layers",):
-        told = store.recall(kind, key)
-        if told is None:
-            continue
-        memo = msgspec.json.decode(told, type=_Memo)
-        if promise and not memo.diff_id and memo.digest != promise.digest:
-            continue
-        name = oci.hexed(memo.digest)
-        listed = promise is not None or store.recall(_LISTINGS, name) is not None
-        written = store.intact("blobs", name, memo.size, memo.written) if listed else 0
-        if written and written != memo.written:
-            store.remember(kind, key, msgspec.json.encode(msgspec.structs.replace(memo, written=written)))
-        if written:
-            diff_id = memo.diff_id or (promise.diff_id if promise else "")
-            media_type, path = oci.LAYERS[compression], store.path("blobs", name)
-            return oci.Layer(memo.digest, diff_id, memo.size, media_type, wanted.name, path)
-    return None
-
-
-def _write(
-    wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], compression: str, promise: Promise | None
-) -> oci.Layer:
-    total = sum(contents[name].size for name in plan.members((wanted,)))
-    with store.writing("blobs") as (file, temporary), progress.transfer(f"layer {wanted.name}", total) as moved:
-        stream = coder.stream(file, compression, diff=promise is None)
-        try:
-            rows = layer.write(wanted, contents, dirs, stream)
-        except BundleError:
-            raise
-        except CdafError as error:
-            label = f"layer {wanted.name}: "
-            raise ImageError(label + error.message.removeprefix(label), error.hint) from error
-        digest, diff_id = stream.finish()
-        file.flush()
-        moved(total)
-        path = store.keep(temporary, "blobs", oci.hexed(digest))
-    if promise is None:
-        store.remember(_LISTINGS, oci.hexed(digest), listing.lines(rows))
-    elif promise.digest == digest:
-        diff_id = promise.diff_id
-    else:
-        return _write(wanted, contents, dirs, compression, None)
-    return oci.Layer(digest, diff_id, stream.size, oci.LAYERS[compression], wanted.name, path)
-
-
-def _key(wanted: plan.Layer, contents: Contents, dirs: Mapping[str, plan.Dir], compression: str) -> str:
-    missing = sorted(plan.members((wanted,)) - set(contents))
-    if missing:
-        raise ImageError(f"layer {wanted.name}: the bundle has no {', '.join(missing)}", "package the service again")
-    told = (
-        ASSEMBLER_REVISION,
-        compression,
-        wanted.entries,
-        {name: contents[name].sha256 for name in plan.members((wanted,))},
-        dirs,
-    )
-    return hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
 def _inputs(wanted: plan.ImagePlan, contents: Contents) -> str:
@@ -298,12 +175,12 @@ def _environment(old: Sequence[str], new: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in merged.items()]
 
 
-def _image(platform: str, base: Base, layers: tuple[oci.Layer, ...], config: Mapping[str, Any], created: str) -> Image:
+def _image(platform: str, base: Base, own: tuple[oci.Layer, ...], config: Mapping[str, Any], created: str) -> Image:
     history = [
         *(base.config.get("history") or []),
-        *({"created": created, "created_by": f"cdaf: {each.name}"} for each in layers),
+        *({"created": created, "created_by": f"cdaf: {each.name}"} for each in own),
     ]
-    whole = base.layers + layers
+    whole = base.layers + own
     config = {
         **config,
         "created": created,

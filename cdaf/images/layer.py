@@ -2,7 +2,7 @@
 
 import errno
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache, partial
 from typing import IO, Any
@@ -217,7 +217,7 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
         elif path in placed and not item.header.kind == placed[path].header.kind == "dir":
             found.append(f"{placed[path].origin} and {item.origin} both place /{path}")
         placed.setdefault(path, item)
-    for parent, path in _folders(placed).items():
+    for parent, path in listing.above(placed).items():
         above = placed.get(parent)
         if above is not None and above.header.kind != "dir":
             found.append(f"{above.origin} places a file at /{parent}, and /{path} stands below it")
@@ -250,20 +250,9 @@ def _shown(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
-def _folders(paths: Iterable[str]) -> dict[str, str]:
-    """Every folder on the way to one of the paths, with the first path below it."""
-    found: dict[str, str] = {}
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found[folder] = path
-            folder = folder.rpartition("/")[0]
-    return found
-
-
 def _with_parents(items: dict[str, Item], dirs: Mapping[str, plan.Dir]) -> list[Item]:
     whole = dict(items)
-    for name in _folders(items).keys() - whole.keys():
+    for name in listing.above(items).keys() - whole.keys():
         told = dirs.get(name, plan.Dir(name))
         whole[name] = Item(Header(name, "dir", told.mode, uid=told.uid, gid=told.gid), "folder")
     return [whole[path] for path in sorted(whole, key=lambda path: path.encode())]

@@ -107,6 +107,17 @@ def _crc(file: IO[bytes]) -> int:
     return crc
 
 
+def above(paths: Iterable[str]) -> dict[str, str]:
+    """Every folder on the way to one of the paths, with the first path below it."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for folder in folders(path):
+            if folder in found:
+                break
+            found[folder] = path
+    return found
+
+
 def folders(path: str) -> Iterator[str]:
     """The folders on the way to a path, the deepest first."""
     while path := path.rpartition("/")[0]:

@@ -3,6 +3,7 @@
 It is written at package time as `plan.json` and is all that the assembler knows of a service.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -141,6 +142,11 @@ def decode(data: bytes) -> Plans:
         return msgspec.json.decode(data, type=Plans)
     except msgspec.MsgspecError as error:
         raise BundleError(f"plan.json: {error}", "package the service again with a matching version of cdaf") from error
+
+
+def folders(layers: Iterable[Layer]) -> dict[str, Dir]:
+    """The folders that layers declare, by their path in a tar."""
+    return {entry.path.lstrip("/"): entry for each in layers for entry in each.entries if isinstance(entry, Dir)}
 
 
 def members(layers: tuple[Layer, ...]) -> set[str]:

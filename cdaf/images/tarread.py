@@ -45,6 +45,13 @@ def scratch() -> Any:
     return tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(places.cache()))
 
 
+def headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The headers of a stream one by one; the list that tarfile keeps of them is emptied, for nobody goes back."""
+    while (info := archive.next()) is not None:
+        setattr(archive, "members", [])  # noqa: B010 - which the type stubs do not know
+        yield info
+
+
 def members(reader: Reader, into: IO[bytes]) -> Iterator[Member]:
     """The archive's files and symbolic links in its own order, folders left out; what files hold is added to `into`.
 
@@ -54,8 +61,7 @@ def members(reader: Reader, into: IO[bytes]) -> Iterator[Member]:
     try:
         plain = _plain(reader)
         with tarfile.open(fileobj=plain, mode="r|") as archive:
-            while (info := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # the list that it keeps of them all
+            for info in headers(archive):
                 kind = "a sparse file" if info.issparse() else _REFUSED.get(info.type)
                 kind = "a link to nothing" if info.issym() and not info.linkname else kind
                 kind = "an absolute path" if info.name.startswith("/") else kind

@@ -6,7 +6,7 @@ Messages name a URL without its userinfo, query and fragment, for those may hold
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import msgspec
@@ -26,6 +26,7 @@ __all__ = [
     "LATER",
     "LONGEST_WAIT",
     "Body",
+    "Readable",
     "Response",
     "clean",
     "close",
@@ -51,7 +52,18 @@ _EXCERPT = 1 << 16
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 FORM = "application/x-www-form-urlencoded"
 
-Body = bytes | Callable[[], IO[bytes]] | None
+
+class Readable(Protocol):
+    """What a body is read from, and closed at its end."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """At most that many bytes, none at the end."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
+Body = bytes | Callable[[], Readable] | None
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -209,12 +221,13 @@ def _once(method: str, url: str, headers: dict[str, str], body: Body) -> Respons
     import urllib3
 
     content = body() if callable(body) else body
+    sent: Any = content  # urllib3 calls it a file, and reads it only
     try:
         found: BaseHTTPResponse = manager(url).request(
             method,
             url,
             headers={"User-Agent": f"cdaf/{__version__}", "Accept-Encoding": "identity", **headers},
-            body=content,
+            body=sent,
             timeout=urllib3.Timeout(connect=_CONNECT, read=QUIET),
             retries=False,
             redirect=False,

@@ -1,13 +1,14 @@
 """From what a language collected and planned to what is sealed: the contents, the foretold images, the manifest."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cdaf import ASSEMBLER_REVISION, __version__
 from cdaf.bundles import bundle, manifest, sbom
 from cdaf.bundles.manifest import Foretold, Layer, Manifest
-from cdaf.images import content, image, plan
+from cdaf.images import content, image, layers, plan
 from cdaf.images.content import Content
 from cdaf.languages import Collection, Planned
 from cdaf.projects.locking import base_of
@@ -40,15 +41,14 @@ def compose_members(project: Project) -> dict[str, Path]:
     }
 
 
-def foretell(plans: plan.Plans, sealed: dict[str, Content]) -> tuple[Foretold, ...]:
-    """Each platform's image, known before any release; what its layers hold is added to what is sealed."""
+def foretell(plans: plan.Plans, sealed: Mapping[str, Content]) -> tuple[Foretold, ...]:
+    """Each platform's image, known before any release."""
     found = []
     for each in plans.images:
         made = image.assemble(each, sealed)
-        sealed[bundle.listing_name(each.platform)] = content.of_bytes(image.listings(each, made))
         own = made.layers[len(made.layers) - len(each.layers) :]
-        layers = (Layer(name=one.name, digest=one.digest, diff_id=one.diff_id, size=one.size) for one in own)
-        found.append(Foretold(platform=each.platform, digest=made.digest, layers=tuple(layers)))
+        told = (Layer(name=one.name, digest=one.digest, diff_id=one.diff_id, size=one.size) for one in own)
+        found.append(Foretold(platform=each.platform, digest=made.digest, layers=tuple(told)))
     return tuple(found)
 
 
@@ -117,14 +117,21 @@ def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, C
 
     Raises ProjectError when a file changed since the image was foretold from it.
     """
-    bills = sbom.members(described, plans, sealed)
-    sealed = {**sealed, **{name: content.of_bytes(data) for name, data in bills.items()}}
+    derived = sbom.members(described, plans, sealed) | _listings(described)
+    sealed = sealed | {name: content.of_bytes(data) for name, data in derived.items()}
     sources = {name: content.source(each) for name, each in sealed.items()}
     is_new = not into.exists()
     made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
     if is_new:
         (into / ".gitignore").write_text("*\n")
     return made
+
+
+def _listings(described: Manifest) -> dict[str, bytes]:
+    return {
+        bundle.listing_name(each.platform): layers.listings((one.name, one.digest) for one in each.layers)
+        for each in described.images
+    }
 
 
 def rfc3339(seconds: int) -> str:

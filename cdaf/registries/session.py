@@ -6,7 +6,6 @@ Each step goes by the URL that the step before was answered with; nothing is tri
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -25,7 +24,7 @@ _NO_CHUNKS = frozenset({400, 405, 501})
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 _OCTETS = "application/octet-stream"
 
-Opened = Callable[[int, int], IO[bytes]]  # (start, length) of a blob
+Opened = Callable[[int, int], http.Readable]  # (start, length) of a blob
 
 
 class Session(msgspec.Struct, frozen=True):

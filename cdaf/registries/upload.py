@@ -38,7 +38,7 @@ class _Part:
         self._file, self._at, self._end, self._shown = file, start, start + length, shown
         file.seek(start)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         transfers.check()
         left = self._end - self._at
         data = self._file.read(min(size, left) if size >= 0 else left)
@@ -105,8 +105,8 @@ def _bring(where: Repository, blob: Descriptor, opened: Callable[[], IO[bytes]],
     current: Session | None = begun
     whole, resumed, failures, best = blob.size <= session.CHUNK, False, 0, 0
 
-    def part(start: int, length: int) -> IO[bytes]:
-        return _Part(_sound(opened(), blob), start, length, shown)  # type: ignore[return-value]  # read and closed only
+    def part(start: int, length: int) -> http.Readable:
+        return _Part(_sound(opened(), blob), start, length, shown)
 
     while True:
         try:

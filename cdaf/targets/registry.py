@@ -41,12 +41,11 @@ def refuse(target: Target, release: Release) -> None:
 def ahead(target: Target, release: Release) -> None:
     """Send blobs while the image is still being tested: nothing names them, and nobody sees them.
 
-    A publication that will be refused sends none. Raises PublishError, which `publish` will raise again if it lasts.
+    What is published already is not sent again. Raises PublishError, which `publish` will raise again if it lasts.
     """
     where, named = _place(target, release)
     digest = oci.published(release.images)[2]
-    standing = _standing(where, target, digest)
-    if digest not in standing.values() and not _moved(target, standing, digest):
+    if registry.head(where, digest) is None:
         _send_blobs(where, named, release.images)
 
 

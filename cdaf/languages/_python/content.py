@@ -9,6 +9,7 @@ import msgspec
 
 from cdaf import languages
 from cdaf.errors import ResolveError, faults
+from cdaf.images import listing
 from cdaf.images.plan import Entry, Place, Unpack
 from cdaf.languages._python import venv, wheel
 from cdaf.languages._python.values import VENV, Choice, Target
@@ -104,7 +105,7 @@ def repeated(spread: Sequence[Spread], before: Sequence[Spread], target: Target)
                 again.setdefault(each.archive.dependency.archive, set()).add(path)
             else:
                 wrong.append(f"{owner} and {each.label} both place {path}, and not the same")
-    for path in sorted(_folders(owners) & owners.keys()):
+    for path in sorted(listing.above(owners).keys() & owners.keys()):
         below = next(found for found in sorted(owners) if found.startswith(f"{path}/"))
         wrong.append(f"{owners[path][1]} places a file at {path}, and {owners[below][1]} one below it, {below}")
     if wrong:
@@ -113,17 +114,6 @@ def repeated(spread: Sequence[Spread], before: Sequence[Spread], target: Target)
             "leave one of them out, or lock other versions",
         )
     return again
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    """Every folder on the way to one of the paths."""
-    found: set[str] = set()
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return found
 
 
 def entries(spread: Spread, target: Target, again: Mapping[str, set[str]], generated: Generated) -> list[Entry]:
