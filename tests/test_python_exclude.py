@@ -10,7 +10,7 @@ import pytest
 
 from cdaf import progress
 from cdaf.errors import ProjectError
-from cdaf.images import content, layer, plan
+from cdaf.images import content, layer, layers, plan
 from cdaf.languages import Planned, python
 from cdaf.projects import project, sealing
 from tests import pykit
@@ -163,7 +163,9 @@ def test_the_image_is_foretold_without_what_is_left_out(tmp_path: Path, index: p
     planned, held = through(service(tmp_path / "svc", index, "**/tests/**"))
     bare = plan.BasePin("scratch", "")
     images = tuple(msgspec.structs.replace(each, base=bare) for each in planned.plans.images)
-    sealing.foretell(msgspec.structs.replace(planned.plans, images=images), held)
-    for name in ("generated/listings/linux-amd64.jsonl", "generated/listings/linux-arm64.jsonl"):
-        assert b"common/__init__.py" in held[name].data
-        assert b"/tests/" not in held[name].data
+    foretold = sealing.foretell(msgspec.structs.replace(planned.plans, images=images), held)
+    assert [each.platform for each in foretold] == ["linux/amd64", "linux/arm64"]
+    for each in foretold:
+        listed = layers.listings((one.name, one.digest) for one in each.layers)
+        assert b"common/__init__.py" in listed
+        assert b"/tests/" not in listed

@@ -131,7 +131,7 @@ def test_build_commands_find_a_developer_s_tools_and_their_outputs_enter(tmp_pat
     for image in planned.plans.images:
         assert Place("generated/build/dist/x", "/app/dist/x", 0o755) in image.layers[-1].entries
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cdaf.languages._python.commands._run", None)
+        patch.setattr("cdaf.languages._shared.commands._run", None)
         assert python.plan(found, collected(found, pins)).generated == planned.generated
 
 

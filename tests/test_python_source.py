@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from cdaf.errors import ResolveError
-from cdaf.languages._python import source, tree
+from cdaf.languages._python import source
 from cdaf.languages._python.values import Choice
+from cdaf.languages._shared import tree
 from tests import pykit
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cdaf.errors import ProjectError
-from cdaf.projects import starter, starter_python
+from cdaf.languages._python import look
+from cdaf.projects import starter
 from cdaf.settings import config
 from tests import acceptance, makers
 
@@ -124,12 +125,12 @@ def test_migrations_sidecars_health_and_checks(tmp_path: Path) -> None:
 )
 def test_the_base_suits_requires_python(tmp_path: Path, requires: str, base: str | None) -> None:
     text = project().replace(">=3.11", requires)
-    assert starter_python.look(tmp_path, ["uv.lock"]).base is None
+    assert look.look(tmp_path, ["uv.lock"]).base is None
     assert started(tmp_path, {"pyproject.toml": text}).get("image", {}).get("base") == base
 
 
 def test_every_proposed_sidecar_has_a_fragment() -> None:
-    proposed = list(starter_python._SIDECARS)
+    proposed = list(look._SIDECARS)
     assert starter.known_sidecars(proposed) == tuple(proposed)
 
 

@@ -16,10 +16,12 @@ import msgspec
 from cdaf.bundles.manifest import Dependency
 from cdaf.images.content import Content
 from cdaf.images.plan import Plans
+from cdaf.projects import pins
 from cdaf.projects.pins import Build, Facts, Pins
 
 if TYPE_CHECKING:
     from cdaf.projects.project import Project
+    from cdaf.projects.starter import Findings
 
 MODULES = {
     "python": "cdaf.languages.python",
@@ -86,12 +88,20 @@ class Language(Protocol):
         """The build requirements to be written into `cdaf.lock`."""
         ...
 
-    def resolve(self, project: Project, pins: Pins) -> Lock:
+    def pin_archives(self, project: Project, kept: Sequence[pins.Archive]) -> tuple[pins.Archive, ...]:
+        """Hashes, to be written into `cdaf.lock`, of what the native lock names without one; `kept` are known."""
+        ...
+
+    def resolve(self, project: Project, pinned: Pins) -> Lock:
         """Read the native lock for every platform. Raises ProjectError, ResolveError."""
         ...
 
     def collect(self, project: Project, lock: Lock) -> Collection:
         """Fetch what the lock names and build what must be built. Raises ResolveError."""
+        ...
+
+    def look(self, root: Path, names: Sequence[str]) -> Findings:
+        """What the files in `root`, by their names, tell a newcomer's first cdaf.toml."""
         ...
 
     def plan(self, project: Project, collection: Collection) -> Planned:

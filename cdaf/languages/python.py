@@ -1,9 +1,16 @@
 """Python: uv.lock in, a virtual environment made of files out."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cdaf import languages
 from cdaf.projects import pins, project
+
+if TYPE_CHECKING:
+    from cdaf.projects import starter
 
 NAME = "python"
 LOCKFILES = ("uv.lock",)
@@ -33,11 +40,17 @@ def pin(project: project.Project, bases: dict[str, pins.Facts]) -> tuple[pins.Bu
     return requirements.pin(project, bases)
 
 
-def resolve(project: project.Project, pins: pins.Pins) -> languages.Lock:
+def pin_archives(project: project.Project, kept: Sequence[pins.Archive]) -> tuple[pins.Archive, ...]:
+    """None: uv.lock has a hash for each archive, or is refused."""
+    del project, kept
+    return ()
+
+
+def resolve(project: project.Project, pinned: pins.Pins) -> languages.Lock:
     """Read uv.lock for every platform."""
     from cdaf.languages._python import resolve as part
 
-    return part.resolve(project, pins)
+    return part.resolve(project, pinned)
 
 
 def collect(project: project.Project, lock: languages.Lock) -> languages.Collection:
@@ -45,6 +58,13 @@ def collect(project: project.Project, lock: languages.Lock) -> languages.Collect
     from cdaf.languages._python import collect as part
 
     return part.collect(project, lock)
+
+
+def look(root: Path, names: Sequence[str]) -> starter.Findings:
+    """What pyproject.toml and the sources tell a newcomer's first cdaf.toml."""
+    from cdaf.languages._python import look as part
+
+    return part.look(root, names)
 
 
 def plan(project: project.Project, collection: languages.Collection) -> languages.Planned:

@@ -66,7 +66,8 @@ def make(project: Project, old: Pins | None, *, upgrade: bool = False) -> Pins:
     image = base_of(project)
     made = Pins(bases=found, sidecars=beside, builds=kept.builds)
     known = {each.platform: each.facts for each in found if each.reference == image}
-    return msgspec.structs.replace(made, builds=language.pin(project, known))
+    archives = language.pin_archives(project, kept.archives)
+    return msgspec.structs.replace(made, builds=language.pin(project, known), archives=archives)
 
 
 def base_of(project: Project) -> str:

@@ -70,6 +70,14 @@ class Build(Table, frozen=True, kw_only=True):
     requires: tuple[Requirement, ...] = ()
 
 
+class Archive(Table, frozen=True, kw_only=True):
+    """An archive that the native lock names without a hash; `hash` has its algorithm, and says how it was taken."""
+
+    name: str
+    version: str
+    hash: str
+
+
 class Pins(Table, frozen=True, kw_only=True):
     """The whole of `cdaf.lock`."""
 
@@ -77,6 +85,7 @@ class Pins(Table, frozen=True, kw_only=True):
     bases: tuple[Base, ...] = ()
     sidecars: tuple[Sidecar, ...] = ()
     builds: tuple[Build, ...] = ()
+    archives: tuple[Archive, ...] = ()
 
 
 def read(file: Path) -> Pins | None:

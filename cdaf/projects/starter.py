@@ -1,6 +1,5 @@
 """`cdaf init`: a commented cdaf.toml from what a folder shows, so that the first package needs no manual."""
 
-import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ from cdaf.projects import git, patterns
 from cdaf.settings import config
 from cdaf.testing import stack
 
-LOOKERS = {"python": "cdaf.projects.starter_python"}
 _PASSED_OVER = {"node_modules", "venv", "__pycache__", "dist", "build", "site-packages"}
 
 
@@ -63,10 +61,9 @@ def look(root: Path) -> Findings:
         wanted = ", ".join(file for name in languages.MODULES for file in languages.load(name).LOCKFILES)
         raise ProjectError(
             f"{root}: no lockfile here or above ({wanted}), so nothing says what to package",
-            "commit a lockfile first (`uv lock`)",
+            "commit a lockfile first",
         )
-    found: Findings = importlib.import_module(LOOKERS[language]).look(root, files(root))
-    return found
+    return languages.load(language).look(root, files(root))
 
 
 def files(root: Path) -> list[str]:

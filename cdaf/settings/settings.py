@@ -94,12 +94,45 @@ class Publish(Table, frozen=True, kw_only=True):
     moving: Annotated[tuple[str, ...], Meta(description="Tags that may move.")] = ()
 
 
+class Node(Table, frozen=True, kw_only=True):
+    """Node's own settings."""
+
+    scripts: Annotated[
+        tuple[str, ...],
+        Meta(description="Packages whose install scripts run, in the build image and without network."),
+    ] = ()
+
+
+class Docker(Table, frozen=True, kw_only=True):
+    """How a service that has its own Dockerfile is built."""
+
+    file: Annotated[str, Meta(description="The Dockerfile, below the service.")] = "Dockerfile"
+    target: Annotated[str | None, Meta(description="The stage to build. Default: the last.")] = None
+    context: Annotated[
+        tuple[str, ...],
+        Meta(description="Allow-list of tracked files, from the repository's root. Default: all below the service."),
+    ] = ()
+    contexts: Annotated[
+        dict[str, str], Meta(description="Named contexts: a folder of the repository, or an image.")
+    ] = {}
+    args: Annotated[dict[str, str], Meta(description="Build arguments. Never a secret.")] = {}
+    network: Annotated[bool, Meta(description="Whether the build may use the network.")] = True
+    cache_from: Annotated[
+        tuple[str, ...], Meta(description="References to take layers from; the first that exists serves.")
+    ] = ()
+    cache_to: Annotated[str | None, Meta(description="Where layers are kept for later: `inline`, or a reference.")] = (
+        None
+    )
+
+
 class Settings(Table, frozen=True, kw_only=True):
     """The whole of `cdaf.toml`."""
 
     service: Service
     build: Build = Build()
     image: Image = Image()
+    node: Node = Node()
+    docker: Docker = Docker()
     smoke: Smoke = Smoke()
     publish: Publish = Publish()
     environments: Annotated[dict[str, Publish], Meta(description="Named sets of targets, for --to NAME.")] = {}

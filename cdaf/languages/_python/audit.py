@@ -5,18 +5,17 @@ Extension modules and programs on PATH have to fit, and so has every library tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from cdaf import progress
-from cdaf.bases import audit, elf
-from cdaf.bases.audit import File, Misfit
+from cdaf.bases import elf
+from cdaf.bases.audit import File
 from cdaf.bases.elf import Elf
-from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.images.plan import Place
 from cdaf.languages._python import modules, wheel
-from cdaf.languages._python.content import Generated, Spread
+from cdaf.languages._python.content import Spread
 from cdaf.languages._python.values import VENV, Target
-from cdaf.projects.patterns import matching
+from cdaf.languages._shared import audit
+from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
 
 _SERVICE = "the service's own files"
@@ -34,27 +33,10 @@ def demand(
     Raises ResolveError with everything that a base cannot load, ProjectError for patterns that name no native file.
     """
     own = {**_tracked(project), **_made(made, generated)}
-    wrong, idle = [], set(project.settings.image.unaudited)
-    for target, spread in laid:
-        files = [*_archived(spread, target), *_own(own, folder, target)]
-        idle -= {pattern for pattern in idle if matching(pattern, (each.name for each in files))}
-        loaded, others = audit.misfits(files, target.base)
-        wrong += [f"{target.platform}: {line}" for line in audit.faults(_audited(project, loaded))]
-        for line in audit.notes(_audited(project, others)):
-            progress.note(f"{target.platform}: {line}; its package may do without")
-    if idle:
-        raise ProjectError(
-            faults("image.unaudited", [f"{each!r} matches no native file of the image" for each in sorted(idle)]),
-            "correct the patterns, or leave them out",
-        )
-    if wrong:
-        hint = "mend each; a file that the service gets by without may be named in image.unaudited"
-        raise ResolveError(faults("native files that the base cannot load", wrong), hint)
-
-
-def _audited(project: Project, found: Iterable[Misfit]) -> list[Misfit]:
-    patterns = project.settings.image.unaudited
-    return [each for each in found if not any(matching(pattern, (each.file.name,)) for pattern in patterns)]
+    audit.demand(
+        project,
+        [(target.base, [*_archived(spread, target), *_own(own, folder, target)]) for target, spread in laid],
+    )
 
 
 def _archived(spread: Sequence[Spread], target: Target) -> Iterator[File]:

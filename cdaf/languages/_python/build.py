@@ -8,9 +8,10 @@ import msgspec
 
 from cdaf import store
 from cdaf.errors import CdafError, ResolveError
-from cdaf.languages._python import buildenv, isolation, memo, scratch
+from cdaf.languages._python import buildenv, isolation
 from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import Choice
+from cdaf.languages._shared import memo, scratch
 from cdaf.net.fetch import KIND
 from cdaf.projects.pins import Build
 

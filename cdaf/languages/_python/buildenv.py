@@ -10,9 +10,10 @@ from pathlib import Path
 
 from cdaf import places, process, store
 from cdaf.errors import ResolveError
-from cdaf.languages._python import lockfile, memo, scratch, tree
-from cdaf.languages._python.tree import Leaf
+from cdaf.languages._python import lockfile
 from cdaf.languages._python.values import basename
+from cdaf.languages._shared import memo, scratch, tree
+from cdaf.languages._shared.tree import Leaf
 from cdaf.net import fetch
 from cdaf.projects.pins import Requirement
 

@@ -17,8 +17,9 @@ from cdaf import assets, store
 from cdaf.images import content
 from cdaf.images.content import Content, Contents
 from cdaf.images.plan import ImagePlan, Layer, Place, Unpack
-from cdaf.languages._python import memo, wheel
+from cdaf.languages._python import wheel
 from cdaf.languages._python.values import VENV, Target
+from cdaf.languages._shared import memo
 
 KIND = "bytecode"
 APP = "/app"

@@ -28,9 +28,9 @@ def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     """Fetch and build. Raises ProjectError when cdaf.lock is behind, ResolveError when something cannot be had."""
     archives = obtain(project, lock.pins, resolve.of(lock), resolve.targets(project, lock.pins))
     if project.settings.build.run:
-        from cdaf.languages._python import commands
+        from cdaf.languages._python import workshop
 
-        commands.outputs(project, lock.pins)
+        workshop.outputs(project, lock.pins)
     return languages.Collection(lock, tuple(archives))
 
 

@@ -16,9 +16,9 @@ from cdaf import assets, engine, progress, store
 from cdaf.errors import EngineError, ResolveError, SmokeError
 from cdaf.images import content, deflatezip, layer, tarform, wheelzip
 from cdaf.images.tarform import Header
-from cdaf.languages._python import scratch
 from cdaf.languages._python.bytecode import KIND, Made, Ready, Unit, compiles
 from cdaf.languages._python.values import Target
+from cdaf.languages._shared import scratch
 
 _HINT = "start Docker where one of the platforms runs, or set `bytecode = false` below [image]"
 _FOLDER = "cdaf-bytecode"

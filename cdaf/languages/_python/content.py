@@ -14,8 +14,8 @@ from cdaf.images.plan import Entry, Place, Unpack
 from cdaf.languages._python import venv, wheel
 from cdaf.languages._python.values import VENV, Choice, Target
 from cdaf.languages._python.wheel import Reading
-
-Generated = dict[str, bytes]  # by bundle member name
+from cdaf.languages._shared import frame
+from cdaf.languages._shared.frame import Generated
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -31,16 +31,6 @@ class Spread(msgspec.Struct, frozen=True):
     def label(self) -> str:
         """For people: name and version."""
         return f"{self.archive.dependency.name} {self.archive.dependency.version}"
-
-
-def generate(generated: Generated, name: str, data: bytes, variant: str) -> str:
-    """Keep a small file that plans place and return its member; equal ones share one, `variant` tells others apart."""
-    member = f"generated/{name}"
-    if generated.setdefault(member, data) != data:
-        member = f"generated/{variant}/{name}"
-        if generated.setdefault(member, data) != data:
-            raise AssertionError(f"two files want to be {member}")
-    return member
 
 
 def spreads(
@@ -131,7 +121,7 @@ def entries(spread: Spread, target: Target, again: Mapping[str, set[str]], gener
             name = (
                 name if written.data == wheel.INSTALLER else f"{stem}/{'bin/' if written.mode == 0o755 else ''}{name}"
             )
-            member = generate(generated, name, written.data, variant)
+            member = frame.generate(generated, name, written.data, variant)
             found.append(Place(member, f"{VENV}/{written.path}", written.mode))
     return found
 
@@ -153,5 +143,5 @@ def members(reading: Reading, paths: set[str], target: Target) -> set[str]:
 
 def skeleton(target: Target, generated: Generated) -> tuple[Entry, ...]:
     """The virtual environment's own files."""
-    member = generate(generated, "pyvenv.cfg", venv.configuration(target), target.platform)
+    member = frame.generate(generated, "pyvenv.cfg", venv.configuration(target), target.platform)
     return (Place(member, f"{VENV}/pyvenv.cfg"), *venv.links(target))

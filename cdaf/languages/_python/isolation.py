@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cdaf import process, progress
 from cdaf.errors import ResolveError
-from cdaf.languages._python.tree import TIME
+from cdaf.languages._shared.tree import TIME
 
 # Nothing listens on the discard port of loopback: what does ask for the network fails at once.
 _NOWHERE = "http://127.0.0.1:9"

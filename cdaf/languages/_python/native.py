@@ -11,20 +11,21 @@ from cdaf import engine, languages, store
 from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ResolveError
 from cdaf.images import content as bytes_of
-from cdaf.images import layer
-from cdaf.images.coder import Stream
-from cdaf.images.plan import Dir, Entry, Layer, Link, Place
-from cdaf.languages._python import build, content, environment, lockfile, scratch, tree, venv
+from cdaf.images.content import Content
+from cdaf.images.plan import Entry
+from cdaf.languages._python import build, content, environment, lockfile, venv
 from cdaf.languages._python.bench import Bench
 from cdaf.languages._python.build import Made
 from cdaf.languages._python.content import Spread
 from cdaf.languages._python.source import Source
-from cdaf.languages._python.tree import Leaf
 from cdaf.languages._python.values import VENV, Choice, Target, basename
+from cdaf.languages._shared import container, scratch, tree
+from cdaf.languages._shared.frame import Generated
+from cdaf.languages._shared.tree import Leaf
 from cdaf.net import fetch
 from cdaf.projects.pins import Build, Requirement
 
-_SOURCE, OUT = "/build/source", "/build/out"
+_SOURCE = "/build/source"
 # Calls the backend (PEP 517) of the project in the current folder and prints the wheel's name as its last line.
 _CALL = """\
 import importlib, os, sys
@@ -65,10 +66,10 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
         with archive.open("rb") as put:
             ran = engine.run(
                 image,
-                [f"{VENV}/bin/python", "-c", _CALL, backend, path, OUT],
+                [f"{VENV}/bin/python", "-c", _CALL, backend, path, container.OUT],
                 put=iter(lambda: put.read(1 << 20), b""),
-                take=OUT,
-                env={**variables(bench.target), **told},
+                take=container.OUT,
+                env={**container.VARIABLES, **variables(bench.target), **told},
                 platform=bench.target.platform,
                 workdir=_SOURCE,
                 user="0",
@@ -83,15 +84,11 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
 
 
 def variables(target: Target) -> dict[str, str]:
-    """What a command in a build's container knows."""
+    """What a command in a build's container knows of Python."""
     return {
         "PATH": venv.search_path(target),
-        "HOME": "/tmp",  # noqa: S108 - in a container of its own
-        "LC_ALL": "C.UTF-8",
-        "TZ": "UTC",
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "SOURCE_DATE_EPOCH": str(tree.TIME),
         "CARGO_NET_OFFLINE": "true",
     }
 
@@ -108,32 +105,22 @@ def _archive(folder: Path, laid: Path, requires: Sequence[Requirement], target: 
     archives = [_requirement(each, target) for each in requires]
     choices = [Choice(name=each.name, kind="wheel", filename=basename(each.url)) for each in requires]
     spread = content.spreads(laid, choices, archives, target)
-    return tar(folder / "put.tar.gz", spread, target, _leaves(laid), _SOURCE)
+    generated: Generated = {}
+    entries, held = layout(spread, target, generated)
+    held |= {name: bytes_of.of_bytes(data) for name, data in generated.items()}
+    return container.tar(folder / "put.tar.gz", entries, held, _leaves(laid), _SOURCE)
 
 
-def tar(written: Path, spread: Sequence[Spread], target: Target, leaves: Iterable[Leaf], below: str) -> Path:
-    """One tar of an environment and of files below a folder, as a layer is written, with a place for what comes out."""
-    generated: content.Generated = {}
+def layout(spread: Sequence[Spread], target: Target, generated: Generated) -> tuple[list[Entry], dict[str, Content]]:
+    """How an environment is laid out, and the archives that it is made of."""
     again = content.repeated(spread, (), target)
-    entries: list[Entry] = [*content.skeleton(target, generated), Dir(OUT), Dir(below)]
+    entries: list[Entry] = [*content.skeleton(target, generated)]
     entries += [entry for each in spread for entry in content.entries(each, target, again, generated)]
-    contents = {
+    held = {
         each.archive.dependency.archive: bytes_of.of_file(each.archive.path, each.archive.dependency.sha256)
         for each in spread
     }
-    contents |= {name: bytes_of.of_bytes(data) for name, data in generated.items()}
-    for leaf in leaves:
-        path = f"{below}/{leaf.name}"
-        if leaf.link:
-            entries.append(Link(path, leaf.link))
-        else:
-            contents[path] = bytes_of.of_file(leaf.path)
-            entries.append(Place(path, path, 0o755 if leaf.executable else 0o644))
-    with written.open("wb") as file:
-        stream = Stream(file)
-        layer.write(Layer("build", tuple(entries)), contents, {}, stream)
-        stream.finish()
-    return written
+    return entries, held
 
 
 def _requirement(requirement: Requirement, target: Target) -> languages.Archive:

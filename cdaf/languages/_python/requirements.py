@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cdaf import process, progress
 from cdaf.errors import ResolveError
-from cdaf.languages._python import access, build, environment, lockfile, resolve, scratch, select, source
+from cdaf.languages._python import access, build, environment, lockfile, resolve, select, source
 from cdaf.languages._python.values import Choice, Target, basename
+from cdaf.languages._shared import scratch
 from cdaf.net import fetch, transfers
 from cdaf.projects.pins import Base, Build, Facts, Pins, Requirement
 from cdaf.projects.project import Project

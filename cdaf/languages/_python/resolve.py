@@ -11,9 +11,10 @@ import msgspec
 
 from cdaf import languages, process, progress
 from cdaf.errors import ProjectError, ResolveError, faults
-from cdaf.languages._python import lockfile, memo
+from cdaf.languages._python import lockfile
 from cdaf.languages._python.asks import normal
 from cdaf.languages._python.values import Choice, Target
+from cdaf.languages._shared import memo
 from cdaf.net import fetch
 from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins

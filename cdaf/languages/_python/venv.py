@@ -4,8 +4,7 @@ import posixpath
 
 from cdaf.images.plan import Link
 from cdaf.languages._python.values import VENV, Target
-
-_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from cdaf.languages._shared.frame import SYSTEM_PATH
 
 
 def configuration(target: Target) -> bytes:
@@ -33,5 +32,5 @@ def links(target: Target) -> tuple[Link, ...]:
 def search_path(target: Target) -> str:
     """PATH: the environment's programs first, then the interpreter's folder if it is an odd one, then the system's."""
     own = posixpath.dirname(target.base.facts.interpreter)
-    system = _SYSTEM_PATH.split(":")
+    system = SYSTEM_PATH.split(":")
     return ":".join([f"{VENV}/bin", *([] if own in system else [own]), *system])

@@ -20,8 +20,9 @@ from cdaf.bases.elf import Elf
 from cdaf.errors import ImageError, ResolveError, faults
 from cdaf.images import content, wheelzip
 from cdaf.images.plan import Rewrite
-from cdaf.languages._python import memo, modules, scripts
+from cdaf.languages._python import modules, scripts
 from cdaf.languages._python.values import VENV
+from cdaf.languages._shared import memo
 
 INSTALLER = b"cdaf\n"
 _DROPPED = ("RECORD", "RECORD.jws", "RECORD.p7s", "INSTALLER")

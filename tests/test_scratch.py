@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from cdaf.languages._python import scratch
+from cdaf.languages._shared import scratch
 
 
 def test_nothing_stays_but_what_another_process_still_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CDAF_CACHE", str(tmp_path))
     program = (
-        "from cdaf.languages._python import scratch\n"
+        "from cdaf.languages._shared import scratch\n"
         "with scratch.folder() as folder:\n    (folder / 'x').write_text('x'); print(folder, flush=True); input()"
     )
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Answers worth keeping between runs: what a lock selects, what a wheel holds, which wheel a source tree became."""
+"""Answers worth keeping between runs: what a lock selects, what an archive holds, what a source became."""
 
 import hashlib
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ import msgspec
 
 from cdaf import store
 
-_KIND = "python"
+_KIND = "answers"
 _REVISION = "4"  # a change to any stored type, or to how an answer is found, is a new revision
 
 T = TypeVar("T")

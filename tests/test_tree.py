@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdaf.errors import ProjectError, ResolveError
-from cdaf.languages._python import tree
+from cdaf.languages._shared import tree
 from tests import pykit
 
 

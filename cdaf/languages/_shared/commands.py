@@ -1,0 +1,150 @@
+"""[build]: the project's own commands, in a container without network, with a developer's packages beside them."""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import shlex
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cdaf import engine, progress, store
+from cdaf.errors import ProjectError, ResolveError, faults
+from cdaf.images.content import Content
+from cdaf.images.plan import Entry, Place
+from cdaf.languages._shared import container, frame, memo, scratch, tree
+from cdaf.languages._shared.frame import Generated
+from cdaf.languages._shared.tree import Leaf
+from cdaf.net.fetch import KIND
+from cdaf.projects import patterns
+from cdaf.projects.pins import Base
+from cdaf.projects.project import Project
+from cdaf.settings.settings import Command
+
+
+class Output(msgspec.Struct, frozen=True):
+    """A file that the commands made: `name` is below /app, the bytes are in the store."""
+
+    name: str
+    sha256: str
+    executable: bool
+
+    @property
+    def path(self) -> Path:
+        """Where its bytes lie."""
+        return store.path(KIND, self.sha256)
+
+
+class Workshop(msgspec.Struct, frozen=True):
+    """Where commands run: the image, and a developer's packages laid out in it.
+
+    `identity` are the digests of those packages; `lay` says where they stand and with which bytes; `aside` are the
+    folders below /app that are theirs, and of which nothing is brought back.
+    """
+
+    image: Base
+    identity: tuple[str, ...]
+    lay: Callable[[], tuple[Sequence[Entry], Mapping[str, Content]]]
+    environment: dict[str, str]
+    aside: tuple[str, ...]
+
+
+def outputs(project: Project, workshop: Workshop) -> tuple[Output, ...]:
+    """What [build] outputs names, made now or by an earlier run of the same commands on the same files.
+
+    Raises ProjectError when a command fails or a pattern matches nothing it made, ResolveError when the platform does
+    not run here.
+    """
+    leaves = tree.tracked(project.root)
+    settings, image = project.settings.build, workshop.image
+    told = msgspec.json.encode([settings, image.digest, workshop.environment, project.settings.service.env])
+    name = memo.key("commands", tree.digest(leaves), told, *workshop.identity)
+    known = memo.load(name, tuple[Output, ...])
+    if known is None or not all(store.checked(KIND, each.sha256) for each in known):
+        with progress.step("running [build] commands"):
+            known = _run(project, workshop, leaves)
+        memo.save(name, known)
+    _demand_all(project, known)
+    return known
+
+
+def places(made: Sequence[Output], generated: Generated) -> dict[str, Place]:
+    """Where outputs stand in the image, by name; each goes before a tracked file of the same name."""
+    found = {}
+    for each in made:
+        member = frame.generate(generated, f"build/{each.name}", each.path.read_bytes(), "build")
+        found[each.name] = Place(member, f"{frame.FOLDER}/{each.name}", 0o755 if each.executable else 0o644)
+    return found
+
+
+def _run(project: Project, workshop: Workshop, leaves: Sequence[Leaf]) -> tuple[Output, ...]:
+    pinned, settings = workshop.image, project.settings.build
+    if not engine.facts().runs(pinned.platform):
+        raise ResolveError(f"[build] needs {pinned.platform}, which does not run here", "package where it runs")
+    image = engine.ensure(pinned.reference, pinned.digest, pinned.platform)
+    entries, contents = workshop.lay()
+    with scratch.folder() as temporary:
+        archive = container.tar(temporary / "put.tar.gz", entries, contents, leaves, frame.FOLDER)
+        with archive.open("rb") as put:
+            ran = engine.run(
+                image,
+                ["/bin/sh", "-c", script(settings.run, workshop.aside)],
+                put=iter(lambda: put.read(1 << 20), b""),
+                take=container.OUT,
+                env={**project.settings.service.env, **container.VARIABLES, **workshop.environment},
+                platform=pinned.platform,
+                workdir=frame.FOLDER,
+                user="0",
+            )
+        if ran.code:
+            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+            raise ProjectError("[build] run failed", "mend the command, or what it needs", output)
+        return _kept(ran.taken, temporary / "taken", [re.compile(_expression(each)) for each in settings.outputs])
+
+
+def script(run: Sequence[Command], aside: Sequence[str]) -> str:
+    """POSIX shell that runs the commands in turn and copies the files below the folder to what is brought back."""
+    lines = []
+    for words in map(shlex.join, run):
+        said = shlex.quote(f"+ {words}")
+        lines += [f"echo {said}", f'{words} </dev/null || {{ code=$?; echo "ended with $code"; exit "$code"; }}']
+    passed = " -o ".join(f"-path {shlex.quote(f'./{each}')}" for each in aside)
+    copying = f'for each; do mkdir -p "{container.OUT}/${{each%/*}}" && cp "$each" "{container.OUT}/$each"; done'
+    prune = f"\\( {passed} \\) -prune -o " if passed else ""
+    lines.append(f"find . {prune}-type f -exec sh -c {shlex.quote(copying)} sh {{}} +")
+    return "\n".join(lines)
+
+
+def _expression(pattern: str) -> str:
+    """A pattern of cdaf.toml as a regular expression; a folder's name alone stands for all below it."""
+    return f"(?s:{patterns.compiled(pattern).pattern}|{re.escape(pattern.rstrip('/'))}/.*)"
+
+
+def _kept(data: bytes, into: Path, wanted: Sequence[re.Pattern[str]]) -> tuple[Output, ...]:
+    failure = "what [build] run left cannot be taken"
+    with tree.sound(failure, "change the command"), tarfile.open(fileobj=io.BytesIO(data)) as taken:
+        tree.untar(taken, into)
+    found, below = [], into / Path(container.OUT).name
+    for path in sorted(each for each in below.rglob("*") if each.is_file()):
+        name = path.relative_to(below).as_posix()
+        if any(each.fullmatch(name) for each in wanted):
+            with path.open("rb") as file:
+                sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
+            found.append(Output(name, sha256, bool(path.stat().st_mode & 0o100)))
+    return tuple(found)
+
+
+def _demand_all(project: Project, known: Sequence[Output]) -> None:
+    names = [each.name for each in known]
+    wrong = [
+        f"{pattern!r} matches nothing that the commands made"
+        for pattern in project.settings.build.outputs
+        if not patterns.matching(pattern, names)
+    ]
+    wrong += [f"{name!r} has a control character in its name" for name in names if re.search(r"[\x00-\x1f\x7f]", name)]
+    if wrong:
+        raise ProjectError(faults("build.outputs", wrong), "change the pattern or the command")
