@@ -1,11 +1,11 @@
 """From a bare Debian machine to one that can test and demonstrate cdaf: `python3 tools/bare.py up`.
 
-up      bring up what is missing: uv, a Docker engine, a local registry, base images; twice is harmless
+up      bring up what is missing: uv, a Docker engine, a local registry, a package index, base images; twice is harmless
 env     print the environment that leads to them, as shell `export` lines (brings nothing up)
 run     bring everything up, then run a command in that environment
 images  only make the stand-ins named, such as rabbitmq:4 (all that are known: `images all`)
 status  what is there, and where
-down    stop the engine and the registry that these tools started, and nothing else
+down    stop the engine, the registry and the index that these tools started, and nothing else
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tools import engine, machine, registry, state  # noqa: E402
+from tools import engine, index, machine, registry, state  # noqa: E402
 from tools.state import ToolError  # noqa: E402
 
 
@@ -78,7 +78,8 @@ def status(_: list[str]) -> int:
 def down(_: list[str]) -> int:
     """Stop what these tools started."""
     with state.locked("up"):
-        stopped = [name for name, was in (("engine", engine.stop()), ("registry", registry.stop())) if was]
+        ended = {"engine": engine.stop(), "registry": registry.stop(), "index": index.stop()}
+        stopped = [name for name, was in ended.items() if was]
     state.say(f"stopped: {', '.join(stopped) or 'nothing ran'}")
     return 0
 

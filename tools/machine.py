@@ -6,19 +6,25 @@ import os
 import shlex
 from pathlib import Path
 
-from tools import engine, registry, standins, state, uv
+from tools import engine, index, registry, standins, state, uv
 from tools.state import ToolError
 
 PROBE = "python:3.13-slim"
 
 
-def up(images: tuple[standins.StandIn, ...] = standins.ALL) -> engine.Engine:
-    """Bring up uv, engine, mirror and these base images; milliseconds when all of it is there."""
+def up(images: tuple[standins.StandIn, ...] = standins.ALL, *, indexed: bool = True) -> engine.Engine:
+    """Bring up uv, engine, mirror, these base images and, unless told not to, the package index.
+
+    Milliseconds when all of it is there.
+    """
     uv.ensure()
-    if found := _warm(images):
+    if (found := _warm(images)) and (not indexed or index.ready()):
         return found
     with state.locked("up"):
-        return _warm(images) or _cold(images)
+        found = _warm(images) or _cold(images)
+        if indexed:
+            index.up(found)
+        return found
 
 
 def _warm(images: tuple[standins.StandIn, ...]) -> engine.Engine | None:
@@ -98,6 +104,8 @@ def environment() -> dict[str, str]:
     if port := registry.running():
         found["CDAF_TOOLS_MIRROR"] = f"127.0.0.1:{port}"
         found["CDAF_REGISTRY_MIRRORS"] = f"http://127.0.0.1:{port}"
+    if index.running():
+        found["CDAF_TOOLS_INDEX"] = index.url()
     path = os.environ.get("PATH", "").split(os.pathsep)
     found["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *path]))
     return found
@@ -124,5 +132,6 @@ def status() -> dict[str, str]:
         "uv": uv.find() or "missing",
         "engine": own.host if own else f"the machine's own, by {shlex.quote(theirs.client)}" if theirs else "none",
         "registry": f"127.0.0.1:{port}" if port else "not running",
+        "index": index.url() if index.running() else "not running",
         "images": "public" if state.read("public") else ", ".join(sorted(images)) or "none",
     }
