@@ -14,13 +14,13 @@ from pathlib import Path
 
 def main(file: str, target: str, *platforms: str) -> None:
     """Verify, assemble, publish; prints where it stands now, and the images' sizes."""
-    from cdaf import targets
+    from cdaf import releasing, targets
     from cdaf.bundles import bundle
-    from cdaf.images import building
 
     opened = bundle.open(Path(file))
     (wanted,) = targets.parse([target], opened.manifest)
-    images = building.images(opened, platforms)
+    with releasing.uploading(opened, (wanted,)) as uploads:
+        images = releasing.images(uploads, platforms)
     for each in targets.publish(wanted, targets.Release(opened, images)):
         print(each.reference)
     if note := os.environ.get("BENCHMARKS_PEAK"):

@@ -47,16 +47,16 @@ def release(
     """CD: verify, image, smoke, publish. What is published is the very digest that was tested."""
     from cdaf import releasing, targets
     from cdaf.bundles import bundle
-    from cdaf.images import building
 
     with step("verify"):
         opened = bundle.open(file)
         destinations = targets.parse(wanted, releasing.manifest(opened, config))
-    with step("image"):
-        images = building.images(opened)
-        journal = releasing.journal(opened, images, record)
-    with step("smoke"), releasing.uploading(opened, images, () if dry_run else destinations):
-        journal = releasing.test(opened, images, journal, keep=keep)
+    with releasing.uploading(opened, () if dry_run else destinations) as uploads:
+        with step("image"):
+            images = releasing.images(uploads)
+            journal = releasing.journal(opened, images, record)
+        with step("smoke"):
+            journal = releasing.test(opened, images, journal, keep=keep)
     with step("publish"):
         publish = releasing.foretell if dry_run else releasing.publish
         return publish(opened, images, destinations, journal)

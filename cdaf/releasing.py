@@ -1,6 +1,8 @@
 """The steps of a release, each for itself: what the single commands of CD do, and `flow.release` in one go."""
 
+import functools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from cdaf import progress, record, targets
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, UsageError
-from cdaf.images import oci
-from cdaf.images.oci import Image
+from cdaf.images import building, oci
+from cdaf.images.oci import Image, Layer
 from cdaf.net import transfers
 from cdaf.record import Record, Tested
 from cdaf.reports.report import HTML, JUNIT
@@ -19,6 +21,8 @@ from cdaf.settings import config
 from cdaf.targets import Publication, Release, Target
 from cdaf.testing import smoke
 from cdaf.testing.outcome import SmokeReport
+
+_AT_ONCE = 3  # uploads to one destination
 
 
 class Journal(msgspec.Struct, frozen=True):
@@ -90,20 +94,57 @@ def _results(report: SmokeReport) -> list[Tested]:
     ]
 
 
+class Uploads(msgspec.Struct, frozen=True):
+    """What is on its way to destinations before anything there names it; each transfer with its target."""
+
+    bundle: Bundle
+    destinations: tuple[Target, ...]
+    pool: Executor
+    running: list[tuple[Target, Future[None]]]
+
+
 @contextmanager
-def uploading(opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target]) -> Iterator[None]:
-    """Send blobs to the destinations that take them ahead, while the block tests the image; manifests are not sent.
+def uploading(opened: Bundle, destinations: Sequence[Target]) -> Iterator[Uploads]:
+    """Let blobs go up while the block makes and tests the images; manifests are not sent.
 
     What fails here is only noted: publishing tries it again, and tells. A block that fails ends the uploads at once.
-    Raises PublishError before the block when a destination would refuse the image whatever a test says.
     """
-    refuse(opened, images, destinations)
-    with transfers.workers(max(1, len(destinations)), abandoning=True) as pool:
-        running = {each: pool.submit(targets.ahead, each, Release(opened, images)) for each in destinations}
-        yield
-        for each, upload in running.items():
+    with transfers.workers(_AT_ONCE * max(1, len(destinations)), abandoning=True) as pool:
+        uploads = Uploads(opened, tuple(destinations), pool, [])
+        yield uploads
+        for each, upload in uploads.running:
             if (error := upload.exception()) is not None:
                 progress.note(f"{each}: not all could be sent during the test: {error}")
+
+
+def images(uploads: Uploads, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
+    """The bundle's images; each new layer is on its way as soon as it is written, the rest when all of them are made.
+
+    Raises what making them does, and PublishError as `follow`.
+    """
+    made = building.images(uploads.bundle, platforms, functools.partial(_send, uploads))
+    follow(uploads, made)
+    return made
+
+
+def follow(uploads: Uploads, made: tuple[Image, ...]) -> None:
+    """Let all blobs of these images follow. Raises PublishError when a destination refuses them in any case."""
+    release = Release(uploads.bundle, made)
+    refuse(uploads.bundle, made, uploads.destinations)
+    for each in uploads.destinations:
+        before = [upload for target, upload in uploads.running if target == each]
+        uploads.running.append((each, uploads.pool.submit(_rest, each, release, before)))
+
+
+def _send(uploads: Uploads, layer: Layer) -> None:
+    for each in uploads.destinations:
+        uploads.running.append((each, uploads.pool.submit(targets.send, each, uploads.bundle, layer)))
+
+
+def _rest(target: Target, release: Release, before: Sequence[Future[None]]) -> None:
+    """All that is not there yet; what is on its way is not sent a second time."""
+    wait(before)
+    targets.ahead(target, release)
 
 
 def refuse(opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target]) -> None:

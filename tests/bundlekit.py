@@ -16,13 +16,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from cdaf import assets
+import msgspec
+
+from cdaf import ASSEMBLER_REVISION, assets
 from cdaf.bundles import bundle
 from cdaf.bundles import manifest as manifests
 from cdaf.bundles.manifest import Dependency, Manifest
-from cdaf.images import plan
+from cdaf.images import content, plan
 from cdaf.images.plan import Plans
+from cdaf.projects import sealing
 from cdaf.settings import settings
+from tests import makers
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = ROOT / "release" / "launcher.py"
@@ -83,6 +87,25 @@ def plans(*extra: plan.Entry) -> Plans:
 def sealed(into: Path, content: Mapping[str, bytes | Path] = CONTENT) -> bundle.Bundle:
     """The small real bundle."""
     return bundle.seal(into, manifest(), plans(), {**CONTENT, **content})
+
+
+def foretold(into: Path, files: Mapping[str, str | bytes], *more: plan.Layer) -> bundle.Bundle:
+    """A bundle on scratch whose wheel holds `files`, its image foretold; `more` are layers on top."""
+    wheel = makers.archive(into / "flask-3.1.0-py3-none-any.whl", files).read_bytes()
+    contents = {name: content.of_bytes(data) for name, data in CONTENT.items()}
+    contents["deps/flask-3.1.0-py3-none-any.whl"] = content.of_bytes(wheel)
+    (image,) = plans().images
+    scratch = msgspec.structs.replace(image, base=plan.BasePin("scratch", ""), layers=(*image.layers, *more))
+    planned = Plans(format=1, images=(scratch,))
+    (told,) = manifest().dependencies
+    dependency: Dependency = msgspec.structs.replace(told, sha256=hashlib.sha256(wheel).hexdigest())
+    described = manifest(
+        images=sealing.foretell(planned, contents),
+        dependencies=(dependency,),
+        bases=(),
+        tools=manifests.Tools(cdaf="0.1.0", assembler=ASSEMBLER_REVISION),
+    )
+    return sealing.seal(into, described, planned, contents)
 
 
 def members() -> dict[str, bytes]:

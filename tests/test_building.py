@@ -1,6 +1,5 @@
 """Images from a bundle: exactly those foretold, or an error that names the layer, the file and what is other."""
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -9,11 +8,10 @@ import pytest
 from cdaf import ASSEMBLER_REVISION
 from cdaf.bundles import bundle
 from cdaf.bundles.bundle import Bundle
-from cdaf.bundles.manifest import Dependency, Layer, Tools
+from cdaf.bundles.manifest import Layer
 from cdaf.errors import BundleError, ImageError
-from cdaf.images import building, coder, content, layer, plan, tarform
-from cdaf.projects import sealing
-from tests import bundlekit, makers
+from cdaf.images import building, coder, layer, plan, tarform
+from tests import bundlekit
 
 FILES: dict[str, str | bytes] = {
     "flask/__init__.py": "x = 1\n" * 200,
@@ -31,21 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def sealed(tmp_path: Path) -> Bundle:
-    wheel = makers.archive(tmp_path / "flask-3.1.0-py3-none-any.whl", FILES).read_bytes()
-    contents = {name: content.of_bytes(data) for name, data in bundlekit.CONTENT.items()}
-    contents["deps/flask-3.1.0-py3-none-any.whl"] = content.of_bytes(wheel)
-    plans = bundlekit.plans()
-    scratch = msgspec.structs.replace(plans.images[0], base=plan.BasePin("scratch", ""))
-    plans = msgspec.structs.replace(plans, images=(scratch,))
-    (told,) = bundlekit.manifest().dependencies
-    dependency: Dependency = msgspec.structs.replace(told, sha256=hashlib.sha256(wheel).hexdigest())
-    described = bundlekit.manifest(
-        images=sealing.foretell(plans, contents),
-        dependencies=(dependency,),
-        bases=(),
-        tools=Tools(cdaf="0.1.0", assembler=ASSEMBLER_REVISION),
-    )
-    return sealing.seal(tmp_path, described, plans, contents)
+    return bundlekit.foretold(tmp_path, FILES)
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from cdaf import engine, flow, progress, releasing, targets
 from cdaf.errors import CdafError, PublishError, SmokeError
-from cdaf.images import oci
+from cdaf.images import layers, oci, plan
 from cdaf.images.oci import Image
 from cdaf.net import http, transfers
 from cdaf.registries import session
@@ -105,6 +107,39 @@ def test_a_failed_test_leaves_no_manifest_and_no_tag(registry: serve.Registry, t
     transfers.check()
 
 
+def test_a_layer_is_on_its_way_as_soon_as_it_is_written(
+    odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next layer is not written before the registry has the one before."""
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
+    top = plan.Layer("top", (plan.Place("app/orders.py", "app/again.py"),))
+    opened = bundlekit.foretold(tmp_path, {"flask/app.py": "y = 2\n"}, top)
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "another machine"))
+    real = layers._made
+    seen: list[str] = []
+
+    def made(*given: Any) -> oci.Layer:
+        for each in seen:
+            for _ in range(500):
+                if ("team/orders", each) in odd.blobs:
+                    break
+                time.sleep(0.02)
+            assert ("team/orders", each) in odd.blobs
+        found = real(*given)
+        seen.append(found.digest)
+        return found
+
+    monkeypatch.setattr(layers, "_made", made)
+    target = Target("registry", f"{odd.authority}/team/orders")
+    with releasing.uploading(opened, (target,)) as uploads:
+        (image,) = releasing.images(uploads)
+    assert len(seen) > 1
+    assert seen == [each.digest for each in image.layers]
+    sent = [each.query["digest"][0] for each in odd.asked if each.method == "PUT"]
+    assert sorted(sent) == sorted([*seen, image.config_digest])
+    assert not odd.manifests
+
+
 @pytest.mark.docker
 def test_a_dry_run_sends_nothing(registry: serve.Registry, tmp_path: Path) -> None:
     opened = stands.made(tmp_path)
@@ -117,7 +152,7 @@ def test_a_tag_that_names_another_image_is_refused_before_the_test_and_in_a_dry_
     target = Target("registry", f"{odd.authority}/team/orders", ("1.4.0",))
     targets.publish(target, Release(made.bundle, (other,)))
     with pytest.raises(PublishError, match=r"tag 1\.4\.0 names sha256:[0-9a-f]{64} already"):
-        releasing.uploading(made.bundle, made.images, [target]).__enter__()
+        following(made, target).__enter__()
     with pytest.raises(PublishError, match=f"tag 1.4.0 names {other.digest} already"):
         releasing.refuse(made.bundle, made.images, [target])
 
@@ -126,8 +161,16 @@ def release(folder: Path, *found: Image) -> Release:
     return Release(bundlekit.sealed(folder), found or (images.simple(),))
 
 
-def uploading(odd: Odd, made: Release, *tags: str) -> Any:
-    return releasing.uploading(made.bundle, made.images, [Target("registry", f"{odd.authority}/team/orders", tags)])
+@contextmanager
+def following(made: Release, *destinations: Target) -> Iterator[None]:
+    """The uploads of images that are made already."""
+    with releasing.uploading(made.bundle, destinations) as uploads:
+        releasing.follow(uploads, made.images)
+        yield
+
+
+def uploading(odd: Odd, made: Release, *tags: str) -> AbstractContextManager[None]:
+    return following(made, Target("registry", f"{odd.authority}/team/orders", tags))
 
 
 def test_what_fails_during_the_test_is_tried_again_at_publishing(odd: Odd, tmp_path: Path, said: Said) -> None:
@@ -198,8 +241,8 @@ def test_an_interrupted_or_failed_test_ends_the_uploads(odd: Odd, tmp_path: Path
 
 def test_a_target_without_anything_to_send_ahead(tmp_path: Path) -> None:
     made = release(tmp_path)
-    with releasing.uploading(made.bundle, made.images, [Target("layout", str(tmp_path / "out"))]):
+    with following(made, Target("layout", str(tmp_path / "out"))):
         pass
     assert not (tmp_path / "out").exists()
-    with pytest.raises(CdafError), releasing.uploading(made.bundle, made.images, []):
+    with pytest.raises(CdafError), following(made):
         raise CdafError("nothing to end")

@@ -1,6 +1,6 @@
 """From an opened bundle to its images, held against what was foretold when it was sealed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cdaf import ASSEMBLER_REVISION
 from cdaf.bundles import bundle
@@ -9,7 +9,7 @@ from cdaf.bundles.manifest import Foretold
 from cdaf.errors import ImageError, UsageError, faults
 from cdaf.images import image, layers, listing, plan
 from cdaf.images.content import Content, Contents
-from cdaf.images.oci import Image
+from cdaf.images.oci import Image, Layer
 
 
 def contents(opened: Bundle) -> Contents:
@@ -20,8 +20,10 @@ def contents(opened: Bundle) -> Contents:
     }
 
 
-def images(opened: Bundle, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
-    """The image of every platform, or of those named.
+def images(
+    opened: Bundle, platforms: Sequence[str] = (), written: Callable[[Layer], None] = lambda _: None
+) -> tuple[Image, ...]:
+    """The image of every platform, or of those named; `written` is told of each layer that was not in the cache.
 
     Raises ImageError when one is not the image foretold, UsageError for a platform that the bundle does not have.
     """
@@ -29,7 +31,7 @@ def images(opened: Bundle, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
     members = contents(opened)
     foretold = {each.platform: each for each in opened.manifest.images}
     wanted = chosen(opened, platforms)
-    made = tuple(image.assemble(each, members, _promises(foretold.get(each.platform))) for each in wanted)
+    made = tuple(image.assemble(each, members, _promises(foretold.get(each.platform)), written) for each in wanted)
     wrong = [
         fault
         for each in made

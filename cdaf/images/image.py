@@ -4,7 +4,7 @@ The image is a pure function of the plan, the content and the base; `ASSEMBLER_R
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -46,14 +46,19 @@ class _Config(msgspec.Struct, frozen=True):
     history: tuple[dict[str, Any], ...] | None = None
 
 
-def assemble(wanted: plan.ImagePlan, contents: Contents, promised: Sequence[Promise] = ()) -> Image:
+def assemble(
+    wanted: plan.ImagePlan,
+    contents: Contents,
+    promised: Sequence[Promise] = (),
+    written: Callable[[oci.Layer], None] = lambda _: None,
+) -> Image:
     """The image of one platform; its layers' blobs are in the cache afterwards.
 
-    `promised` are its own layers as foretold, in order, or none. Raises ImageError when the plan cannot be followed,
-    a transient error when the base cannot be read now.
+    `promised` are its own layers as foretold, in order, or none; `written` is told of each that came out so. Raises
+    ImageError when the plan cannot be followed, a transient error when the base cannot be read now.
     """
     base = _pinned(wanted.base, wanted.platform)
-    own = layers.ensure(wanted.layers, contents, wanted.compression, promised)
+    own = layers.ensure(wanted.layers, contents, wanted.compression, promised, written)
     inputs = _inputs(wanted, contents)
     config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
     return _image(wanted.platform, base, own, config, wanted.created)

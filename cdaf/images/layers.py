@@ -1,7 +1,7 @@
 """An image's own layers: from the cache where their inputs are the same, else written and kept there."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -31,9 +31,16 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 def ensure(
-    layers: Sequence[plan.Layer], contents: Contents, compression: str, promised: Sequence[Promise] = ()
+    layers: Sequence[plan.Layer],
+    contents: Contents,
+    compression: str,
+    promised: Sequence[Promise] = (),
+    written: Callable[[oci.Layer], None] = lambda _: None,
 ) -> tuple[oci.Layer, ...]:
-    """The layers from the cache where their inputs are the same, else written, some at a time."""
+    """The layers from the cache where their inputs are the same, else written, some at a time.
+
+    `written` is told of each that was written and is the one promised, as soon as it is there.
+    """
     dirs = plan.folders(layers)
     promises = promised if len(promised) == len(layers) else (None,) * len(layers)
     keys = [_key(each, contents, dirs, compression) for each in layers]
@@ -43,7 +50,12 @@ def ensure(
     from concurrent.futures import ThreadPoolExecutor
 
     def made(found: oci.Layer | None, wanted: plan.Layer, key: str, promise: Promise | None) -> oci.Layer:
-        return found or _made(wanted, contents, dirs, compression, key, promise)
+        if found is not None:
+            return found
+        new = _made(wanted, contents, dirs, compression, key, promise)
+        if promise is not None and new.digest == promise.digest:
+            written(new)
+        return new
 
     # What is only copied is the interpreter's own work, and its threads would wait for one another.
     with ThreadPoolExecutor(1 if all(promises) and compression == "gzip" else places.workers()) as pool:

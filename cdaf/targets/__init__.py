@@ -14,7 +14,7 @@ import msgspec
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, UsageError, faults
-from cdaf.images.oci import Image
+from cdaf.images.oci import Image, Layer
 from cdaf.settings import settings
 from cdaf.targets import _tags as tagging
 
@@ -116,6 +116,13 @@ def refuse(target: Target, release: Release) -> None:
     ask = getattr(load(target.kind), "refuse", None)
     if ask is not None:
         ask(target, release)
+
+
+def send(target: Target, bundle: Bundle, layer: Layer) -> None:
+    """Send one layer of an image that is still being made, where a kind of target takes layers by themselves."""
+    taken = getattr(load(target.kind), "send", None)
+    if taken is not None:
+        taken(target, bundle, layer)
 
 
 def ahead(target: Target, release: Release) -> None:

@@ -1,15 +1,17 @@
 """`registry:HOST[:PORT]/REPOSITORY`: a container registry; the digest that was tested, then its tags."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Literal
 
 from cdaf import progress, store
+from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, ResolveError, faults
 from cdaf.images import artifacts, oci
 from cdaf.images.artifacts import Artifact
 from cdaf.images.oci import Descriptor, Image, Layer
+from cdaf.images.plan import BasePin, ImagePlan
 from cdaf.net import transfers
 from cdaf.registries import reference, referrers, registry, upload, wire
 from cdaf.registries.reference import Reference
@@ -36,6 +38,12 @@ def refuse(target: Target, release: Release) -> None:
     where, _ = _place(target, release)
     digest = oci.published(release.images)[2]
     _demand_unmoved(where, target, _standing(where, target, digest), digest)
+
+
+def send(target: Target, bundle: Bundle, layer: Layer) -> None:
+    """Send one layer, which nobody sees until a manifest names it. Raises PublishError."""
+    named = reference.parse(target.where)
+    _send_layer(wire.target(named, _mountable(named, _bases(bundle.plans.images))), named, None, layer)
 
 
 def ahead(target: Target, release: Release) -> None:
@@ -74,7 +82,11 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
 
 def _place(target: Target, release: Release) -> tuple[Repository, Reference]:
     named = reference.parse(target.where)
-    return wire.target(named, _mountable(named, release.images)), named
+    return wire.target(named, _mountable(named, _bases(release.images))), named
+
+
+def _bases(images: Sequence[Image | ImagePlan]) -> list[Reference]:
+    return [reference.parse(each.base.reference) for each in images if each.base and each.base.digest]
 
 
 def _standing(where: Repository, target: Target, digest: str) -> dict[str, str | None]:
@@ -122,9 +134,8 @@ def _attach_all(where: Repository, digest: str, wanted: list[tuple[Descriptor, A
     return new
 
 
-def _mountable(named: Reference, images: tuple[Image, ...]) -> tuple[str, ...]:
+def _mountable(named: Reference, bases: Sequence[Reference]) -> tuple[str, ...]:
     """The bases' repositories on the same registry."""
-    bases = [reference.parse(image.base.reference) for image in images if image.base]
     return tuple(dict.fromkeys(base.repository for base in bases if base.registry == named.registry))
 
 
@@ -135,7 +146,7 @@ def _send_blobs(where: Repository, named: Reference, images: tuple[Image, ...]) 
         config = oci.config_descriptor(image.config)
         jobs[config.digest] = functools.partial(_send_config, where, config, image.config)
         for layer in image.layers:
-            jobs.setdefault(layer.digest, functools.partial(_send_layer, where, named, image, layer))
+            jobs.setdefault(layer.digest, functools.partial(_send_layer, where, named, image.base, layer))
     with transfers.workers(registry.WORKERS) as pool:
         for running in [pool.submit(job) for job in jobs.values()]:
             running.result()
@@ -147,10 +158,10 @@ def _send_config(where: Repository, config: Descriptor, data: bytes) -> None:
     upload.upload(where, config, lambda: io.BytesIO(data), label="config")
 
 
-def _send_layer(where: Repository, named: Reference, image: Image, layer: Layer) -> None:
+def _send_layer(where: Repository, named: Reference, pin: BasePin | None, layer: Layer) -> None:
     """A base's layer may lie in its own repository alone: mounted if that can be, else fetched when it is needed."""
     blob = Descriptor(layer.media_type, layer.digest, layer.size)
-    base = reference.parse(image.base.reference) if image.base else None
+    base = reference.parse(pin.reference) if pin else None
     source = base.repository if base and base.registry == named.registry and base.repository != named.repository else ""
 
     def opened() -> IO[bytes]:
