@@ -118,10 +118,12 @@ def uploading(opened: Bundle, destinations: Sequence[Target]) -> Iterator[Upload
 
 
 def images(uploads: Uploads, platforms: Sequence[str] = ()) -> tuple[Image, ...]:
-    """The bundle's images; each new layer is on its way as soon as it is written, the rest when all of them are made.
+    """The bundle's images; bases are on their way first, each new layer when it is written, the rest at the end.
 
     Raises what making them does, and PublishError as `follow`.
     """
+    for each in uploads.destinations:
+        uploads.running.append((each, uploads.pool.submit(targets.begin, each, uploads.bundle)))
     made = building.images(uploads.bundle, platforms, functools.partial(_send, uploads))
     follow(uploads, made)
     return made

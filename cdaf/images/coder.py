@@ -58,7 +58,8 @@ class Stream:
         if self._waiting:
             self._member(bytes(self._waiting))
             self._waiting.clear()
-        self._write(_HEADER)
+        self._ready += _HEADER
+        self.size += len(_HEADER)
 
     def spliced(self, raw: bytes) -> None:
         """Add bytes of a finished deflate stream as they stand."""
@@ -86,8 +87,7 @@ class Stream:
 
     def _member(self, data: bytes) -> None:
         self._account(data)
-        self._write(_HEADER + deflated(data))
-        self.end(zlib.crc32(data), len(data))
+        self._write(b"".join((_HEADER, deflated(data), _TRAILER.pack(zlib.crc32(data), len(data)))))
 
     def _write(self, data: bytes) -> None:
         self.size += len(data)

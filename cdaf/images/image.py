@@ -57,7 +57,7 @@ def assemble(
     `promised` are its own layers as foretold, in order, or none; `written` is told of each that came out so. Raises
     ImageError when the plan cannot be followed, a transient error when the base cannot be read now.
     """
-    base = _pinned(wanted.base, wanted.platform)
+    base = pinned(wanted.base, wanted.platform)
     own = layers.ensure(wanted.layers, contents, wanted.compression, promised, written)
     inputs = _inputs(wanted, contents)
     config = _config(base.config, wanted.config, {INPUTS_LABEL: inputs})
@@ -67,7 +67,7 @@ def assemble(
 def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) -> Image:
     """The image that the checks run in: the tested one, or another base, with the checks' layers on top."""
     if wanted.base is not None:
-        base = _pinned(wanted.base, wanted.platform)
+        base = pinned(wanted.base, wanted.platform)
     else:
         base = Base(msgspec.json.decode(tested.config), tested.layers, tested.base)
     told = base.config.get("config") or {}
@@ -78,8 +78,11 @@ def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) ->
     return _image(wanted.platform, base, layers.ensure(wanted.layers, contents, "gzip"), config, created)
 
 
-def _pinned(pin: plan.BasePin, platform: str) -> Base:
-    """A base by its digest; its manifest and config are kept in the cache, its layers are only named."""
+def pinned(pin: plan.BasePin, platform: str) -> Base:
+    """A base by its digest; its manifest and config are kept in the cache, its layers are only named.
+
+    Raises ImageError when it cannot be built on, a transient error when it cannot be read now.
+    """
     if not pin.digest:
         system, architecture, *variant = platform.split("/")
         bare = {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}

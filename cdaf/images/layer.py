@@ -1,6 +1,7 @@
 """One layer of the plan as a tar: its entries in order of path, written straight from the bundle's archives."""
 
 import errno
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from cdaf.images.tarform import Header
 
 _LONGEST, _LONGEST_NAME, _SHOWN = 4095, 255, 60  # characters of a path, bytes of a name (Linux' limits.h)
 _MODES, _OWNERS = 0o7777, 0o7777777  # the most that a ustar header has room for
+_ASTRAY = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty part, or one that names no file but a way
 Writer = Callable[[Stream], int]  # writes a file's bytes, and tells their CRC-32
 
 
@@ -226,10 +228,11 @@ def _by_path(items: Iterator[Item], found: list[str]) -> dict[str, Item]:
 
 def _odd(header: Header) -> str:
     """Why no image has such an entry, or nothing: what a kernel refuses, or a header has no room for."""
-    path, parts = header.path, header.path.split("/")
-    if len(path) > _LONGEST or any(len(_raw(part)) > _LONGEST_NAME for part in parts if len(part) > _SHOWN):
+    path = header.path
+    is_long = len(path) > _LONGEST_NAME or not path.isascii()
+    if is_long and (len(path) > _LONGEST or any(len(_raw(part)) > _LONGEST_NAME for part in path.split("/"))):
         return f"would land at {_shown(path[:_SHOWN])}…, which is too long for any system"
-    if ".." in parts or "." in parts or "" in parts or "\0" in path or not _is_text(path):
+    if _ASTRAY.search(path) or not _is_text(path):
         return f"would land at {path!r}, which no image has"
     if header.kind == "link" and not (0 < len(header.target) <= _LONGEST and _is_text(header.target)):
         return f"links /{path} to {header.target[:_SHOWN]!r}, which cannot be"
@@ -255,4 +258,4 @@ def _with_parents(items: dict[str, Item], dirs: Mapping[str, plan.Dir]) -> list[
     for name in listing.above(items).keys() - whole.keys():
         told = dirs.get(name, plan.Dir(name))
         whole[name] = Item(Header(name, "dir", told.mode, uid=told.uid, gid=told.gid), "folder")
-    return [whole[path] for path in sorted(whole, key=lambda path: path.encode())]
+    return [whole[path] for path in sorted(whole, key=str.encode)]

@@ -3,7 +3,7 @@
 One time for all, no names of owners, and a pax record only where ustar has no room.
 """
 
-import struct
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -12,7 +12,8 @@ TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that zip knows too
 BLOCK = 512
 END = bytes(2 * BLOCK)
 _KINDS = {"file": b"0", "link": b"2", "dir": b"5"}
-_LAYOUT = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
+_WHEN = b"%011o\0" % TIME
+_REST = (b"ustar\x0000" + bytes(64) + b"%07o\0" % 0 + b"%07o\0" % 0).ljust(255, b"\0")  # no names, no devices
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -59,23 +60,15 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _block(name: bytes, mode: int, uid: int, gid: int, size: int, kind: bytes, target: bytes) -> bytes:
-    fields = (
-        name[:100],
-        b"%07o\0" % mode,
-        b"%07o\0" % uid,
-        b"%07o\0" % gid,
-        b"%011o\0" % (size if size < 1 << 33 else 0),
-        b"%011o\0" % TIME,
-        b" " * 8,
-        kind,
-        target[:100],
-        b"ustar\x0000",
-        b"",
-        b"",
-        b"%07o\0" % 0,
-        b"%07o\0" % 0,
-        b"",
-        b"",
-    )
-    block = _LAYOUT.pack(*fields)
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    name, target = name[:100], target[:100]
+    length = b"%011o\0" % (size if size < 1 << 33 else 0)
+    owner, known = _owner(mode, uid, gid, kind)
+    total = b"%06o\0 " % (known + sum(name) + sum(length) + sum(target))
+    return b"".join((name.ljust(100, b"\0"), owner, length, _WHEN, total, kind, target.ljust(100, b"\0"), _REST))
+
+
+@lru_cache(maxsize=256)
+def _owner(mode: int, uid: int, gid: int, kind: bytes) -> tuple[bytes, int]:
+    """The fields of mode and owner, and what all that hangs on them alone adds to a header's checksum."""
+    owner = b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
+    return owner, sum(owner) + sum(_WHEN) + 8 * ord(" ") + sum(kind) + sum(_REST)

@@ -118,6 +118,13 @@ def refuse(target: Target, release: Release) -> None:
         ask(target, release)
 
 
+def begin(target: Target, bundle: Bundle) -> None:
+    """Send what images that are still to be made stand on, where a kind of target takes that by itself."""
+    taken = getattr(load(target.kind), "begin", None)
+    if taken is not None:
+        taken(target, bundle)
+
+
 def send(target: Target, bundle: Bundle, layer: Layer) -> None:
     """Send one layer of an image that is still being made, where a kind of target takes layers by themselves."""
     taken = getattr(load(target.kind), "send", None)

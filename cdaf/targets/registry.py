@@ -8,7 +8,7 @@ from cdaf import progress, store
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import CdafError, PublishError, ResolveError, faults
-from cdaf.images import artifacts, oci
+from cdaf.images import artifacts, image, oci
 from cdaf.images.artifacts import Artifact
 from cdaf.images.oci import Descriptor, Image, Layer
 from cdaf.images.plan import BasePin, ImagePlan
@@ -38,6 +38,17 @@ def refuse(target: Target, release: Release) -> None:
     where, _ = _place(target, release)
     digest = oci.published(release.images)[2]
     _demand_unmoved(where, target, _standing(where, target, digest), digest)
+
+
+def begin(target: Target, bundle: Bundle) -> None:
+    """Send the layers of bases, unless the images that stand on them are there already. Raises PublishError."""
+    named = reference.parse(target.where)
+    where = wire.target(named, _mountable(named, _bases(bundle.plans.images)))
+    foretold = {each.platform: each.digest for each in bundle.manifest.images}
+    for each in bundle.plans.images:
+        if each.platform not in foretold or registry.head(where, foretold[each.platform]) is None:
+            for layer in image.pinned(each.base, each.platform).layers:
+                _send_layer(where, named, each.base, layer)
 
 
 def send(target: Target, bundle: Bundle, layer: Layer) -> None:
@@ -70,8 +81,8 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     missing = [tag for tag, found in standing.items() if found != digest]
     if not there:
         _send_blobs(where, named, release.images)
-        for image in release.images if len(release.images) > 1 else ():
-            upload.put_manifest(where, image.manifest, oci.MANIFEST)
+        for each in release.images if len(release.images) > 1 else ():
+            upload.put_manifest(where, each.manifest, oci.MANIFEST)
         upload.put_manifest(where, data, media_type)
     new = _attach(where, release)
     for tag in missing:
@@ -142,11 +153,11 @@ def _mountable(named: Reference, bases: Sequence[Reference]) -> tuple[str, ...]:
 def _send_blobs(where: Repository, named: Reference, images: tuple[Image, ...]) -> None:
     """Every blob, some at a time."""
     jobs: dict[str, Callable[[], object]] = {}
-    for image in images:
-        config = oci.config_descriptor(image.config)
-        jobs[config.digest] = functools.partial(_send_config, where, config, image.config)
-        for layer in image.layers:
-            jobs.setdefault(layer.digest, functools.partial(_send_layer, where, named, image.base, layer))
+    for each in images:
+        config = oci.config_descriptor(each.config)
+        jobs[config.digest] = functools.partial(_send_config, where, config, each.config)
+        for layer in each.layers:
+            jobs.setdefault(layer.digest, functools.partial(_send_layer, where, named, each.base, layer))
     with transfers.workers(registry.WORKERS) as pool:
         for running in [pool.submit(job) for job in jobs.values()]:
             running.result()
