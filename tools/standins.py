@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -138,8 +139,47 @@ MAILPIT = StandIn(
         "ExposedPorts": {"1025/tcp": {}, "8025/tcp": {}},
     },
 )
+_RUBY = {
+    "Cmd": ["irb"],
+    "Env": [
+        PATH.replace("PATH=", "PATH=/usr/local/bundle/bin:"),
+        "LANG=C.UTF-8",
+        "RUBY_VERSION=3.3.8",
+        "GEM_HOME=/usr/local/bundle",
+        "BUNDLE_SILENCE_ROOT_WARNING=1",
+        "BUNDLE_APP_CONFIG=/usr/local/bundle",
+    ],
+}
+_RUBY_PACKAGES = ("ruby", "bundler", "ca-certificates", "netbase", "tzdata")
+RUBY = StandIn("ruby", "3.3-slim", _RUBY_PACKAGES, "ruby3.3", _RUBY)
+RUBY_BUILD = StandIn(
+    "ruby", "3.3", (*_RUBY_PACKAGES, "ruby-dev", "gcc", "make", "libc6-dev", "libssl-dev"), "ruby3.3", _RUBY
+)
+PHP = StandIn(
+    "php",
+    "8.4-cli",
+    ("php8.4-cli", "php8.4-curl", "php8.4-mbstring", "php8.4-sqlite3", "php8.4-xml", "ca-certificates"),
+    "php8.4-cli",
+    {
+        "Entrypoint": ["docker-php-entrypoint"],
+        "Cmd": ["php", "-a"],
+        "Env": [PATH, "PHP_VERSION={version}"],
+    },
+    {"usr/local/bin/php": "../../bin/php8.4"},
+)
+COMPOSER = StandIn(
+    "composer",
+    "2",
+    ("composer", "php8.4-cli", "php8.4-mbstring", "unzip", "ca-certificates"),
+    "composer",
+    {
+        "Cmd": ["composer"],
+        "Env": [PATH, "PHP_VERSION=8.4", "COMPOSER_ALLOW_SUPERUSER=1", "COMPOSER_HOME=/tmp"],
+        "WorkingDir": "/app",
+    },
+)
 ORDERS = (PYTHON, POSTGRES, REDIS)  # what the example needs
-ALL = (*ORDERS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT)
+ALL = (*ORDERS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT, RUBY, RUBY_BUILD, PHP, COMPOSER)
 
 
 def key(image: StandIn) -> str:
@@ -210,4 +250,6 @@ def _config(image: StandIn, versions: Mapping[str, str]) -> dict[str, Any]:
         "org.opencontainers.image.description": f"made of Debian {image.suite} packages: {image.shows} {version}",
         "org.opencontainers.image.version": version,
     }
-    return {**image.config, "Labels": labels}
+    upstream = re.match(r"(?:\d+:)?([\d.]+)", version)
+    env = [each.replace("{version}", upstream[1] if upstream else "") for each in image.config["Env"]]
+    return {**image.config, "Env": env, "Labels": labels}
