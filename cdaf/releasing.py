@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,11 +17,10 @@ from cdaf.images import building, oci
 from cdaf.images.oci import Image, Layer
 from cdaf.net import transfers
 from cdaf.record import Record, Tested
-from cdaf.reports.report import HTML, JUNIT
-from cdaf.settings import config
 from cdaf.targets import Publication, Release, Target
-from cdaf.testing import smoke
-from cdaf.testing.outcome import SmokeReport
+
+if TYPE_CHECKING:
+    from cdaf.testing.outcome import SmokeReport
 
 _AT_ONCE = 3  # uploads to one destination
 
@@ -36,6 +36,8 @@ def manifest(opened: Bundle, file: Path | None) -> Manifest:
     """The bundle's manifest, its publishing settings overridden by those of `--config FILE`."""
     if file is None:
         return opened.manifest
+    from cdaf.settings import config
+
     publish, environments = config.overriding(file, opened.manifest.publish, opened.manifest.environments)
     return msgspec.structs.replace(opened.manifest, publish=publish, environments=environments)
 
@@ -66,10 +68,12 @@ def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool)
 
     The report lies beside the record. Raises SmokeError when an image fails.
     """
+    from cdaf.testing import smoke
+
     reports = begun.place.with_name(begun.place.name.removesuffix(".toml").removesuffix(".release") + ".smoke")
     entered = [begun]
 
-    def enter(report: SmokeReport) -> None:
+    def enter(report: "SmokeReport") -> None:
         done = record.tested(begun.record, _results(report))
         record.write(done, begun.place)
         entered.append(Journal(done, begun.place))
@@ -78,8 +82,10 @@ def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool)
     return entered[-1]
 
 
-def _results(report: SmokeReport) -> list[Tested]:
+def _results(report: "SmokeReport") -> list[Tested]:
     """What the record keeps of a report: states, and the files that show them, by digest."""
+    from cdaf.reports.report import HTML, JUNIT
+
     page, junit = report.folder / HTML, report.folder / JUNIT
     return [
         Tested(
