@@ -359,7 +359,7 @@ def test_a_registry_against_a_layout(tmp_path: Path, registry: serve.Registry) -
     found = sides.differences(f"{place}:one", f"{place}:two")
     assert told(found) == [("~", "layer", "RUN a", ("content",)), ("~", "path", "/a", ("content",))]
     assert not store.has("blobs", oci.hexed(base.digest))  # what is equal is not fetched
-    with pytest.raises(CdafError, match="nowhere"):
+    with pytest.raises(UsageError, match="nowhere"):
         sides.differences(f"{registry.authority}/team/nowhere:1", f"{place}:one")
 
 
@@ -385,6 +385,9 @@ def test_a_bundle_against_what_it_became(shared: Path, tmp_path: Path) -> None:
     assert {each["name"] for each in found if each["kind"] == "layer"} == {"service"}
     mixed = json.loads(cdaf("diff", tmp_path / "made", changed, "--json").stdout)["changes"]
     assert {each["name"] for each in mixed if each["kind"] == "path"} == set(paths)
+    config = {each["name"] for each in found if each["kind"] == "config"}
+    assert "Labels.org.opencontainers.image.revision" in config
+    assert config <= {each["name"] for each in mixed}
 
 
 @pytest.mark.docker
@@ -399,7 +402,7 @@ def test_an_image_of_the_engine(tmp_path: Path, engine: object) -> None:
         found = sides.differences(f"engine:{name}", str(tmp_path / "a"))
         assert {each.kind for each in found} <= {"layer", "config"}
         assert {each.why for each in found if each.kind == "layer"} <= {("compression",)}
-        with pytest.raises(CdafError, match="has no image"):
+        with pytest.raises(UsageError, match="has no image"):
             sides.differences("engine:cdaf-test.example/nowhere:1", str(tmp_path / "a"))
     finally:
         subprocess.run(["docker", "rmi", "--force", name], check=True, capture_output=True)

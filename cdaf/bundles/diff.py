@@ -11,8 +11,8 @@ from cdaf.bundles import owners
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Dependency, Foretold
 from cdaf.errors import BundleError
-from cdaf.images import building, listing, plan
-from cdaf.images.compare import Blob, Change, View, changes, flat, shared
+from cdaf.images import building, image, listing, plan
+from cdaf.images.compare import Blob, Change, View, changes, config, flat, shared
 from cdaf.images.compare import images as compare_images
 
 _APART = ("format", "dependencies", "images")  # compared on their own, or following from what is
@@ -54,8 +54,7 @@ def _view(wanted: plan.ImagePlan, foretold: Foretold, rows: bytes) -> View:
         for each, inside in zip(foretold.layers, held, strict=True)
     ]
     base = f"{wanted.base.reference}@{wanted.base.digest}" if wanted.base.digest else wanted.base.reference
-    config = {**dict(flat("", msgspec.to_builtins(wanted.config))), "created": wanted.created}
-    return View(foretold.platform, foretold.digest, base, config, tuple(blobs))
+    return View(foretold.platform, foretold.digest, base, config(image.configured(wanted)), tuple(blobs))
 
 
 def _owned(found: Sequence[Change], old: Bundle, new: Bundle) -> Iterator[Change]:
@@ -105,7 +104,7 @@ def _files(bundle: Bundle) -> dict[str, str]:
 def _layers(bundle: Bundle) -> dict[tuple[str, str], str]:
     """Layers by platform and name, of images that were not foretold: what goes into one stands for what comes out."""
     return {
-        (image.platform, each.name): _identity(each, bundle) for image in bundle.plans.images for each in image.layers
+        (made.platform, each.name): _identity(each, bundle) for made in bundle.plans.images for each in made.layers
     }
 
 

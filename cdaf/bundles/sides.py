@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cdaf.bundles import bundle, diff
 from cdaf.bundles.bundle import Bundle
+from cdaf.errors import ResolveError, UsageError
 from cdaf.images import building, compare
 from cdaf.images.compare import Change, View
 
@@ -37,8 +38,15 @@ def _open(text: str, opened: ExitStack) -> Bundle | Sequence[View]:
     if where is not None and kind != "registry":
         return images.in_layout(*where)
     if kind != "registry" and (Path(text).exists() or _is_path(text)):
+        if Path(text).is_dir():
+            raise UsageError(f"{text} is a folder without an OCI layout", bundle.hint_of(Path(text)))
         return bundle.open(Path(text))
-    return images.in_registry(reference.parse(rest if kind == "registry" else text))
+    try:
+        return images.in_registry(reference.parse(rest if kind == "registry" else text))
+    except ResolveError as error:
+        if error.transient:
+            raise
+        raise UsageError(error.message, error.hint or "name an image that is there", error.output) from error
 
 
 def _is_path(text: str) -> bool:
@@ -59,6 +67,8 @@ def _of_engine(name: str, opened: ExitStack) -> Sequence[View]:
     from cdaf import engine
     from cdaf.registries import images
 
+    if engine.inspect(name) is None:
+        raise UsageError(f"the engine has no image {name}", "look at `docker images`")
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cdaf-diff-")))
     engine.save(name, folder)
     return images.in_layout(folder)

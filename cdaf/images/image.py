@@ -147,6 +147,11 @@ def _inputs(wanted: plan.ImagePlan, contents: Contents) -> str:
     return "sha256:" + hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
+def configured(wanted: plan.ImagePlan) -> dict[str, Any]:
+    """The config that a plan gives its image on a base that has none, without what follows from layers."""
+    return {"created": wanted.created, **_config({}, wanted.config, {})}
+
+
 def _config(base: Mapping[str, Any], wanted: plan.Config, labels: Mapping[str, str]) -> dict[str, Any]:
     """The base's config with the service's own on top (OCI image-spec, config.md; Healthcheck is the engine's)."""
     old = base.get("config") or {}

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from cdaf import places, process, progress
 from cdaf.bundles import bundle
 from cdaf.bundles.bundle import Bundle
 from cdaf.errors import ProjectError
+from cdaf.languages._shared import scratch
 from cdaf.projects import git, pins
 
 HOST, USER = "elsewhere", "nobody-known"
@@ -50,13 +50,13 @@ def package(first: Bundle, root: Path, words: Sequence[str]) -> Iterator[Again]:
 
     Raises ProjectError when that fails where the first time succeeded.
     """
-    with tempfile.TemporaryDirectory(prefix="cdaf-check-") as folder:
-        place = _copy(first, root, Path(folder) / "some" / "where else")
+    with scratch.folder() as folder:
+        place = _copy(first, root, folder / "some" / "where else")
         _demand_tick(first)
         command = [*_host(), sys.executable, "-P", "-c", _START, *_conditions()]
         options = ["package", str(place), "--out", f"{folder}/out", "--locked", "--json", *words]
         with progress.step("packaging again, elsewhere"):
-            done = process.run([*command, *options], cwd=Path(folder), env=_environment(Path(folder)))
+            done = process.run([*command, *options], cwd=folder, env=_environment(folder))
         told = _answer(done)
         if done.code:
             error = told.get("error") or {}
