@@ -5,7 +5,6 @@ It is written anew after each step, so what a killed run had done is in it. It p
 
 import fcntl
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from cdaf import atomic, progress, versions
+from cdaf import atomic, progress, toml, versions
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, UsageError, faults
@@ -178,7 +177,7 @@ def join(one: Record, other: Record) -> Record:
 def read(place: Path) -> Record | None:
     """The record at a path, None when there is none. Raises UsageError when the file is something else."""
     try:
-        data = tomllib.loads(place.read_bytes().decode())
+        data = toml.decode(place.read_bytes())
         if data.get("format") != 1:
             raise UsageError(f"{place}: format {data.get('format')!r}, and this cdaf reads format 1", "upgrade cdaf")
         return msgspec.convert(data, Record)

@@ -30,6 +30,7 @@ RELEASE_SIDE = (
     "targets",
     "terminal",
     "testing",
+    "toml",
     "versions",
 )
 BEYOND_THE_WALL = ("projects", "languages")

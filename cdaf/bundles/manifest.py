@@ -1,10 +1,10 @@
 """`manifest.toml`: what a bundle is, for people and tools; everything that release needs to know."""
 
-import tomllib
 from typing import Literal
 
 import msgspec
 
+from cdaf import toml
 from cdaf.errors import BundleError
 from cdaf.settings import settings
 
@@ -23,7 +23,7 @@ class Service(Table, frozen=True, kw_only=True):
     port: int | None = None
     environment: dict[str, str] = {}
     user: str = "app"
-    uid: int = 10001
+    uid: int = 10001  # -1 where only a sealed image's passwd knows
     state: tuple[str, ...] = ()
 
 
@@ -38,12 +38,12 @@ class Source(Table, frozen=True, kw_only=True):
 
 
 class Base(Table, frozen=True, kw_only=True):
-    """A base image of one platform, pinned."""
+    """A base image of one platform, pinned; in the role `build`, an image that a Dockerfile takes beside its base."""
 
     platform: str
     reference: str
     digest: str
-    role: Literal["image", "smoke"] = "image"
+    role: Literal["image", "smoke", "build"] = "image"
 
 
 class Sidecar(Table, frozen=True, kw_only=True):
@@ -91,6 +91,7 @@ class Foretold(Table, frozen=True, kw_only=True):
     platform: str
     digest: str
     sealed: bool = False
+    network: bool | None = None  # of a sealed one: whether its build might use the network
     layers: tuple[Layer, ...] = ()
 
 
@@ -136,8 +137,8 @@ def encode(manifest: Manifest) -> bytes:
 def decode(data: bytes) -> Manifest:
     """Read `manifest.toml`. Raises BundleError when it is not one of format 1."""
     try:
-        parsed = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        parsed = toml.decode(data)
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.toml: {error}", "package the service again") from error
     found = parsed.get("format")
     if found != 1:

@@ -1,12 +1,11 @@
 """`cdaf.lock`: what native lockfiles don't pin, as values and as a file."""
 
 import os
-import tomllib
 from pathlib import Path
 
 import msgspec
 
-from cdaf import atomic
+from cdaf import atomic, toml
 from cdaf.errors import ProjectError
 
 NAME = "cdaf.lock"
@@ -91,7 +90,7 @@ class Pins(Table, frozen=True, kw_only=True):
 def read(file: Path) -> Pins | None:
     """What `cdaf.lock` says, None when there is none. Raises ProjectError when it is damaged or of another format."""
     try:
-        parsed = tomllib.loads(file.read_bytes().decode())
+        parsed = toml.decode(file.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as error:

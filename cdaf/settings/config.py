@@ -7,13 +7,13 @@ data and never evaluated.
 import difflib
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
+from cdaf import toml
 from cdaf.errors import ProjectError, faults
 from cdaf.settings import refusal
 from cdaf.settings.settings import Publish, Settings
@@ -58,7 +58,7 @@ def locate(root: Path) -> Path:
 def parse(file: Path) -> dict[str, Any]:
     """A TOML file's content. Raises ProjectError when it is missing or not TOML."""
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        return toml.decode(file.read_bytes())
     except FileNotFoundError as error:
         raise ProjectError(f"{file}: no such file", "check the path") from error
     # Numbers of thousands of digits and thousands of brackets end in these.
@@ -201,9 +201,6 @@ def _convert(found: _Found) -> Settings | None:
             key: _value(found, f"{table}.{key}", _keys(table)[key], value)
             for key, value in found.values.get(table, {}).items()
         }
-        if table == "service" and "start" not in values:
-            found.faults.append("service.start is missing: the command that starts the service, as a list of words")
-            continue
         converted[table] = kind(**values)
     return None if found.faults else Settings(**converted)
 

@@ -4,7 +4,6 @@ import hashlib
 import html.parser
 import json
 import os
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import msgspec
 
+from cdaf import toml
 from cdaf.errors import CdafError, PublishError
 from cdaf.net import http
 from cdaf.registries import credentials
@@ -155,7 +155,7 @@ def _files_of_uv() -> Iterator[tuple[Path, tuple[str, ...]]]:
 
 def _indexes(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
     try:
-        table: Any = tomllib.loads(path.read_bytes().decode())
+        table: Any = toml.decode(path.read_bytes())
     except (OSError, ValueError):
         return []
     for key in (*keys, "index"):
