@@ -30,7 +30,8 @@ def package(
     with step("plan"):
         planned = language.plan(found, collection)
         contents = sealing.contents(found, collection, planned)
-        manifest = sealing.describe(found, collection, sealing.foretell(planned.plans, contents))
+        foretold = sealing.foretell(planned.plans, contents, planned.sealed)
+        manifest = sealing.describe(found, collection, planned, foretold)
     with step("seal"):
         return sealing.seal(into, manifest, planned.plans, contents)
 

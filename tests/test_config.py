@@ -81,7 +81,6 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         "service.port: expected a number",
         "service.startt: unknown key, did you mean 'start'?",
         "service.env[...]: expected text",
-        "service.start is missing",
         "smoke.timeout: ",
         "environments.staging.too: unknown key, did you mean 'to'?",
         "environments.staging.moving[0]: expected text",

@@ -165,6 +165,19 @@ def test_no_lockfile(service: Path) -> None:
     assert "no lockfile" in faults(service)
 
 
+def test_only_a_build_of_its_own_says_how_a_service_starts(service: Path) -> None:
+    makers.write(service, {"cdaf.toml": "[service]\nport = 8000\n"})
+    with pytest.raises(ProjectError, match="service.start is missing"):
+        project.read(service)
+    makers.write(service, {"cdaf.toml": '[service]\nlanguage = "docker"\nversion = "1.0.0"\n'})
+    assert project.read(service).settings.service.start == ()
+
+
+def test_a_dockerfile_beside_a_lockfile_is_passed_over(service: Path) -> None:
+    makers.write(service, {"Dockerfile": "FROM scratch\n"})
+    assert project.read(service).language == "python"
+
+
 def test_no_repository(tmp_path: Path) -> None:
     makers.write(tmp_path / "loose", FILES)
     assert "not in a git repository" in faults(tmp_path / "loose")

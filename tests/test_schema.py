@@ -33,8 +33,6 @@ def test_examples_are_valid(path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "[service]\nport = 8000",
         '[service]\nstart = "gunicorn"',
         "[service]\nstart = []",
         '[service]\nstart = ["x"]\nport = 70000',

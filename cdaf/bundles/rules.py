@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from cdaf.bundles import zipform
 from cdaf.bundles.manifest import Manifest
-from cdaf.images import plan
+from cdaf.images import plan, sealed
 from cdaf.images.plan import Plans
 
 LAUNCHER, MANIFEST, PLAN, SUMS = "__main__.py", "manifest.toml", "plan.json", "SHA256SUMS"
@@ -70,9 +70,18 @@ def reference_faults(manifest: Manifest, plans: Plans, names: Collection[str]) -
     compose = [("compose file", name) for name in manifest.smoke.compose]
     return wrong + [
         f"{MANIFEST}: {zipform.shown(what)}: {zipform.shown(name)} is missing"
-        for what, name in (*archives, *compose)
+        for what, name in (*archives, *compose, *_sealed(manifest))
         if name not in names
     ]
+
+
+def _sealed(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What a bundle holds of images that are sealed whole, as far as the manifest names it."""
+    for each in manifest.images:
+        if each.sealed:
+            yield f"image of {each.platform}", f"{sealed.FOLDER}/index.json"
+            for digest in (each.digest, *(one.digest for one in each.layers)):
+                yield f"image of {each.platform}", sealed.member(digest)
 
 
 def form_faults(manifest: Manifest, plans: Plans) -> list[str]:
@@ -84,6 +93,7 @@ def form_faults(manifest: Manifest, plans: Plans) -> list[str]:
     digests |= {told for each in manifest.images for one in each.layers for told in (one.digest, one.diff_id)}
     digests |= {each.digest for each in manifest.smoke.sidecars}
     platforms = [each.platform for each in plans.images]
+    platforms += [each.platform for each in manifest.images if each.sealed]
     named = {*platforms, *(each.platform for each in plans.smoke)}
     service = manifest.service
     return [
@@ -102,8 +112,14 @@ def _odd(what: str, values: Iterable[str], form: re.Pattern[str]) -> Iterator[st
 
 
 def archive_faults(manifest: Manifest, digests: Mapping[str, str]) -> list[str]:
-    """Dependencies whose archive is there with another SHA-256 than the manifest's; `digests` are hex, by name."""
-    return [
+    """Dependencies whose archive is there with another SHA-256 than the manifest's, and blobs of images with another
+    than their name's; `digests` are hex, by name."""
+    wrong = [
+        f"{zipform.shown(name)}: holds other bytes than its name says"
+        for name, sha256 in digests.items()
+        if name.startswith(sealed.BLOBS) and name.removeprefix(sealed.BLOBS) != sha256
+    ]
+    return wrong + [
         f"{MANIFEST}: dependency {zipform.shown(f'{one.name} {one.version}')}: "
         f"{zipform.shown(one.archive)} has another SHA-256"
         for one in manifest.dependencies

@@ -14,7 +14,7 @@ import msgspec
 
 from cdaf import __version__, store, versions
 from cdaf.bundles import owners
-from cdaf.bundles.manifest import Dependency, Manifest
+from cdaf.bundles.manifest import Dependency, Foretold, Manifest
 from cdaf.images import plan
 from cdaf.images.content import Contents
 from cdaf.images.listing import folders
@@ -44,11 +44,35 @@ def name(platform: str) -> str:
 
 def members(manifest: Manifest, plans: Plans, contents: Contents) -> dict[str, bytes]:
     """The documents of all images, by member name."""
-    return {name(each.platform): document(manifest, each, contents) for each in plans.images}
+    found = {name(each.platform): document(manifest, each, contents) for each in plans.images}
+    return found | {name(each.platform): _of_sealed(manifest, each) for each in manifest.images if each.sealed}
+
+
+def _of_sealed(manifest: Manifest, image: Foretold) -> bytes:
+    """The document of an image that is sealed whole: what it is and stands on; nobody says what it was built from."""
+    bases = [each for each in manifest.bases if (each.platform, each.role) == (image.platform, "image")]
+    base = plan.BasePin(bases[0].reference, bases[0].digest) if bases else plan.BasePin("scratch", "")
+    config = plan.Config(manifest.service.start, {}, manifest.service.user, "/", manifest.service.port, {})
+    made = _document(manifest, ImagePlan(image.platform, base, (), config, manifest.source.time), {})
+    component = made["metadata"]["component"]
+    del component["evidence"]
+    component["hashes"] = [{"alg": "SHA-256", "content": image.digest.partition(":")[2]}]
+    component["properties"].append({"name": "cdaf:sealed", "value": image.digest})
+    made["compositions"] = [
+        {
+            "aggregate": "unknown",
+            "assemblies": sorted(ref for each in made["compositions"] for ref in each["assemblies"]),
+        }
+    ]
+    return _encoded(made)
 
 
 def document(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> bytes:
     """The document of one image, one line of JSON: the same bytes for the same bundle, without clock or chance."""
+    return _encoded(_document(manifest, wanted, contents))
+
+
+def _document(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> dict[str, Any]:
     parts = _parts(manifest, wanted, contents)
     made = parts.document
     del made["metadata"]["timestamp"]
@@ -56,6 +80,10 @@ def document(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> bytes
     places = _own_locations(parts, wanted, contents)
     made["metadata"]["component"]["evidence"] = {"occurrences": [{"location": each} for each in places]}
     made["compositions"] = _compositions(made.get("components", ()))
+    return made
+
+
+def _encoded(made: dict[str, Any]) -> bytes:
     del made["serialNumber"]
     made["serialNumber"] = _serial(msgspec.json.encode(made, order="sorted"))
     return msgspec.json.encode(made, order="sorted") + b"\n"

@@ -8,9 +8,9 @@ import msgspec
 from cdaf.bundles import bundle as bundles
 from cdaf.bundles import owners, sbom
 from cdaf.bundles.bundle import Bundle
-from cdaf.bundles.manifest import Manifest
+from cdaf.bundles.manifest import Foretold, Manifest
 from cdaf.errors import UsageError
-from cdaf.images import building
+from cdaf.images import building, sealed
 from cdaf.images.content import Contents
 from cdaf.images.plan import ImagePlan, members
 from cdaf.terminal.console import Table
@@ -64,8 +64,20 @@ def paths(bundle: Bundle, platform: str | None = None) -> dict[str, list[Path]]:
     Raises UsageError for a platform that the bundle does not have.
     """
     held = building.contents(bundle)
+    plans = {each.platform: each for each in bundle.plans.images}
     wanted = building.chosen(bundle, (platform,) if platform else ())
-    return {plan.platform: list(_paths(bundle.manifest, plan, held)) for plan in wanted}
+    return {
+        each: list(_paths(bundle.manifest, plans[each], held) if each in plans else _sealed_paths(bundle, each))
+        for each in wanted
+    }
+
+
+def _sealed_paths(bundle: Bundle, platform: str) -> Iterator[Path]:
+    """The paths of an image that is sealed whole: all of them are the service's, for nobody else is known."""
+    for layer, row in building.rows(bundle, platform):
+        size = row.size if row.kind == "file" else None
+        known = row.kind, f"{row.mode:04o}", row.uid, row.gid, layer.name, sealed.member(layer.digest)
+        yield Path(f"/{row.path}", *known, sbom.ROOT, size, row.target or None)
 
 
 def _paths(manifest: Manifest, plan: ImagePlan, held: Contents) -> Iterator[Path]:
@@ -111,7 +123,7 @@ def _row(each: Path, names: Mapping[str, str]) -> tuple[str, ...]:
 
 def bill(bundle: Bundle, platform: str | None) -> bytes:
     """The sealed bill of materials of one platform's image. Raises UsageError when it is not clear which."""
-    there = [each.platform for each in bundle.plans.images]
+    there = building.chosen(bundle, ())
     if platform not in there and (platform or len(there) != 1):
         wrong = f"has no image for {platform}" if platform else "has a bill of materials for each platform"
         raise UsageError(f"{bundle.path.name} {wrong}", f"name one with --platform: {', '.join(there)}")
@@ -153,10 +165,14 @@ def _service(bundle: Bundle) -> list[tuple[str, str]]:
             "start": _words(service.start),
             "port": service.port,
             "environment": service.environment,
-            "user": f"{service.user} ({service.uid})",
+            "user": service.user if _is_sealed(bundle) else f"{service.user} ({service.uid})",
             "state": service.state,
         }
     )
+
+
+def _is_sealed(bundle: Bundle) -> bool:
+    return any(each.sealed for each in bundle.manifest.images)
 
 
 def _source(manifest: Manifest) -> list[tuple[str, str]]:
@@ -170,14 +186,26 @@ def _bases(manifest: Manifest) -> list[tuple[str, ...]]:
 
 
 def _images(manifest: Manifest) -> list[tuple[str, ...]]:
-    return [(image.platform, image.digest, "sealed" if image.sealed else "foretold") for image in manifest.images]
+    return [(image.platform, image.digest, _how(image)) for image in manifest.images]
+
+
+def _how(image: Foretold) -> str:
+    if not image.sealed:
+        return "foretold"
+    return f"sealed, built {'with' if image.network else 'without'} network"
 
 
 def _layers(bundle: Bundle) -> list[tuple[str, ...]]:
-    return [
+    found: list[tuple[str, ...]] = [
         (plan.platform, each.name, str(len(each.entries)), _sum(bundle, members((each,))))
         for plan in bundle.plans.images
         for each in plan.layers
+    ]
+    return found + [
+        (image.platform, each.name, str(count), size(each.size))
+        for image in bundle.manifest.images
+        if image.sealed
+        for each, count in building.counted(bundle, image)
     ]
 
 

@@ -5,6 +5,7 @@ imported when first needed.
 """
 
 from cdaf.engine.about import EngineFacts, demand_buildx, facts, native
+from cdaf.engine.builds import Build, built, clear_built
 from cdaf.engine.client import EngineGone, binary, endpoint
 from cdaf.engine.compose import STOP_SECONDS, Project, config, one_off, project, removal, restart, up
 from cdaf.engine.containers import (
@@ -28,6 +29,7 @@ from cdaf.engine.watching import Event, events
 
 __all__ = [
     "STOP_SECONDS",
+    "Build",
     "EngineFacts",
     "EngineGone",
     "Event",
@@ -38,6 +40,8 @@ __all__ = [
     "Ran",
     "State",
     "binary",
+    "built",
+    "clear_built",
     "clear_leftovers",
     "config",
     "demand_buildx",

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import shutil
 import tempfile
 import time
@@ -87,10 +88,20 @@ def up(of: Project, services: Sequence[str]) -> None:
 
 
 def one_off(of: Project, service: str, name: str, command: Sequence[str] = (), env: Mapping[str, str] = {}) -> None:
-    """Start one more container of a service, with a command of its own, and return at once; raises as `up`."""
+    """Start one more container of a service, with a command of its own, and return at once; raises as `up`.
+
+    The command is whole: what the image has for an entry point does not go before it.
+    """
     with _starting(" ".join(command) or service):
         _whales(of).compose.run(
-            service, list(command), detach=True, tty=False, dependencies=False, name=name, envs=dict(env)
+            service,
+            list(command[1:]),
+            detach=True,
+            tty=False,
+            dependencies=False,
+            name=name,
+            envs=dict(env),
+            entrypoint=shlex.quote(command[0]) if command else None,
         )
 
 

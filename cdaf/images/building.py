@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from cdaf import ASSEMBLER_REVISION
-from cdaf.bundles import bundle
+from cdaf.bundles import bundle, manifest
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Foretold
-from cdaf.errors import ImageError, UsageError, faults
-from cdaf.images import image, layers, listing, plan
+from cdaf.errors import BundleError, ImageError, UsageError, faults
+from cdaf.images import image, layers, listing, plan, sealed
 from cdaf.images.content import Content, Contents
+from cdaf.images.listing import Row
 from cdaf.images.oci import Image, Layer
 
 
@@ -30,8 +33,13 @@ def images(
     _honour(opened)
     members = contents(opened)
     foretold = {each.platform: each for each in opened.manifest.images}
-    wanted = chosen(opened, platforms)
-    made = tuple(image.assemble(each, members, _promises(foretold.get(each.platform)), written) for each in wanted)
+    plans = {each.platform: each for each in opened.plans.images}
+    made = tuple(
+        _sealed(opened, foretold[each], members, written)
+        if each not in plans
+        else image.assemble(plans[each], members, _promises(foretold.get(each)), written)
+        for each in chosen(opened, platforms)
+    )
     wrong = [
         fault
         for each in made
@@ -69,6 +77,31 @@ def _differences(opened: Bundle, foretold: Foretold, made: Image) -> list[str]:
     return found
 
 
+def rows(opened: Bundle, platform: str) -> list[tuple[manifest.Layer, Row]]:
+    """Each path of an image above its base, once, with the layer that brings it: of two the later one counts."""
+    found: dict[str, tuple[manifest.Layer, Row]] = {}
+    (told,) = [each for each in opened.manifest.images if each.platform == platform]
+    for layer, held in zip(told.layers, _listing(opened, platform), strict=True):
+        for path in {path for row in held for path in listing.hidden(row.path, found)}:
+            del found[path]
+        found |= {row.path: (layer, row) for row in held if not listing.is_mark(row.path)}
+    return [found[path] for path in sorted(found)]
+
+
+def counted(opened: Bundle, told: Foretold) -> list[tuple[manifest.Layer, int]]:
+    """The layers of an image above its base, each with the number of its entries."""
+    held = _listing(opened, told.platform)
+    return [(layer, len(rows)) for layer, rows in zip(told.layers, held, strict=True)]
+
+
+def _listing(opened: Bundle, platform: str) -> tuple[tuple[Row, ...], ...]:
+    found = listing.decode(bundle.data(opened, bundle.listing_name(platform)))
+    told = next(each for each in opened.manifest.images if each.platform == platform)
+    if len(found) != len(told.layers):
+        raise BundleError(f"the listing of {platform} is not of its layers", "package the service again")
+    return found
+
+
 def checks(opened: Bundle, tested: Image) -> Image | None:
     """The image that the checks of a platform run in, None when the service has no checks of its own."""
     for each in opened.plans.smoke:
@@ -77,16 +110,28 @@ def checks(opened: Bundle, tested: Image) -> Image | None:
     return None
 
 
-def chosen(opened: Bundle, platforms: Sequence[str]) -> tuple[plan.ImagePlan, ...]:
-    """The plans of the platforms named, or all of them."""
-    known = {each.platform: each for each in opened.plans.images}
+def _sealed(opened: Bundle, told: Foretold, members: Contents, written: Callable[[Layer], None]) -> Image:
+    """An image that the bundle holds whole, standing on the base that the manifest tells."""
+    names = {each.digest: each.name for each in told.layers}
+    found = sealed.read(members, told.platform, told.digest, names, written)
+    bases = [each for each in opened.manifest.bases if (each.platform, each.role) == (told.platform, "image")]
+    pin = plan.BasePin(bases[0].reference, bases[0].digest) if bases else None
+    return msgspec.structs.replace(found, base=pin)
+
+
+def chosen(opened: Bundle, platforms: Sequence[str]) -> tuple[str, ...]:
+    """The platforms named, or all that the bundle has an image for. Raises UsageError for any other."""
+    known = dict.fromkeys(
+        [each.platform for each in opened.plans.images]
+        + [each.platform for each in opened.manifest.images if each.sealed]
+    )
     unknown = [platform for platform in platforms if platform not in known]
     if unknown:
         raise UsageError(
             f"{opened.path.name} has no image for {', '.join(unknown)}, only for {', '.join(known)}",
             "name one of those with --platform",
         )
-    return tuple(known[platform] for platform in (platforms or known))
+    return tuple(platforms or known)
 
 
 def _honour(opened: Bundle) -> None:

@@ -72,7 +72,8 @@ def assemble_smoke(wanted: plan.SmokePlan, tested: Image, contents: Contents) ->
         base = Base(msgspec.json.decode(tested.config), tested.layers, tested.base)
     told = base.config.get("config") or {}
     runtime = {**told, "Env": _environment(told.get("Env") or [], wanted.environment), "WorkingDir": wanted.folder}
-    runtime.pop("Healthcheck", None)
+    for own in ("Healthcheck", "Entrypoint", "Cmd"):  # the checks' command is whole
+        runtime.pop(own, None)
     config = {**base.config, "config": runtime}
     created = config.get("created", "1980-01-01T00:00:00Z")
     return _image(wanted.platform, base, layers.ensure(wanted.layers, contents, "gzip"), config, created)

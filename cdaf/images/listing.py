@@ -25,6 +25,7 @@ _KINDS = {
     b"6": "pipe",
 }
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _CHUNK = 1 << 20
 _SHOWN = 5
 _FAR = 253402300800  # the year 10000
@@ -105,6 +106,22 @@ def _crc(file: IO[bytes]) -> int:
     while piece := file.read(_CHUNK):
         crc = zlib.crc32(piece, crc)
     return crc
+
+
+def is_mark(path: str) -> bool:
+    """Whether an entry only takes away what lower layers hold (OCI image-spec, layer.md, whiteouts)."""
+    return path.rpartition("/")[2].startswith(_WHITEOUT)
+
+
+def hidden(path: str, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that an entry takes away: what its mark names, or all in the folder of an opaque one."""
+    folder, _, name = path.rpartition("/")
+    if not name.startswith(_WHITEOUT):
+        return []
+    if name == _OPAQUE:
+        return [each for each in paths if each.startswith(f"{folder}/") or not folder]
+    gone = f"{folder}/{name.removeprefix(_WHITEOUT)}".lstrip("/")
+    return [each for each in paths if each == gone or each.startswith(f"{gone}/")]
 
 
 def above(paths: Iterable[str]) -> dict[str, str]:

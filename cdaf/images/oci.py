@@ -179,6 +179,11 @@ def described(image: Image) -> Descriptor:
     return Descriptor(MANIFEST, image.digest, len(image.manifest), image.platform)
 
 
+def entry(descriptor: Descriptor) -> dict[str, Any]:
+    """An entry of an index without a name."""
+    return _object(descriptor)
+
+
 def named(descriptor: Descriptor, name: str, full: str = "") -> dict[str, Any]:
     """An entry of a layout's `index.json` under a name; `full` is the whole reference, by which containerd goes."""
     notes = {key: value for key, value in ((REF_NAME, name), (CONTAINERD_NAME, full)) if value}

@@ -16,6 +16,7 @@ import msgspec
 from cdaf.bundles.manifest import Dependency
 from cdaf.images.content import Content
 from cdaf.images.plan import Plans
+from cdaf.images.sealed import Sealed
 from cdaf.projects import pins
 from cdaf.projects.pins import Build, Facts, Pins
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 MODULES = {
     "python": "cdaf.languages.python",
+    "docker": "cdaf.languages.docker",
 }
+SEALING = ("docker",)  # those that bring an image whole, as a build of the service's own made it
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -60,12 +63,14 @@ class Collection(msgspec.Struct, frozen=True):
 class Planned(msgspec.Struct, frozen=True):
     """A language's last act: the plans, and what they place that it made, by bundle member name (`generated/…`).
 
-    `generated` are small files, `kept` larger ones that lie in the store.
+    `generated` are small files, `kept` larger ones that lie in the store. A language that brings its images whole
+    has them in `sealed`, one for each platform, and no plans of them.
     """
 
     plans: Plans
     generated: dict[str, bytes]
     kept: dict[str, Content] = {}
+    sealed: tuple[Sealed, ...] = ()
 
 
 class Language(Protocol):
@@ -116,12 +121,17 @@ def load(name: str) -> Language:
 
 
 def detect(root: Path, top: Path) -> str | None:
-    """The language whose lockfile is nearest at or above `root`, not above `top`."""
+    """The language whose lockfile is nearest at or above `root`, not above `top`.
+
+    Where there is none, a build of the service's own in `root` itself serves: many a service with a lockfile has one
+    beside it.
+    """
     folder = root
     while True:
         for name in MODULES:
-            if any((folder / file).is_file() for file in load(name).LOCKFILES):
+            if name not in SEALING and any((folder / file).is_file() for file in load(name).LOCKFILES):
                 return name
         if folder in (top, folder.parent):
-            return None
+            break
         folder = folder.parent
+    return next((name for name in SEALING if any((root / file).is_file() for file in load(name).LOCKFILES)), None)

@@ -80,6 +80,8 @@ def read(
     if language is None or language not in languages.MODULES:
         found.append(_no_language(language))
         raise ProjectError(faults(loaded.file.name, found), "commit a lockfile (`uv lock`), or set service.language")
+    if not settings.service.start and language not in languages.SEALING:
+        found.append("service.start is missing: the command that starts the service, as a list of words")
     name, number = languages.load(language).identify(root)
     name, number = settings.service.name or name or root.name, settings.service.version or number
     if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):

@@ -87,7 +87,7 @@ def _unwritten(settings: Settings, there: Sequence[str]) -> list[str]:
 
 def _service(settings: Settings) -> Iterator[str]:
     service = settings.service
-    if not service.start[0]:
+    if service.start and not service.start[0]:
         yield "service.start: the first word is empty"
     for number, word in enumerate(service.start, 1):
         if "\0" in word:
@@ -112,8 +112,13 @@ def _secrets(key: str, environment: dict[str, str]) -> Iterator[str]:
             yield f"{key}: {name!r} is not a variable's name"
         elif "\0" in value:
             yield f"{key}.{name}: holds a NUL, and no program can be given one"
-        elif key == "service.env" and value and (_SECRET.search(name) or _USERINFO.match(value)):
+        elif key == "service.env" and looks_secret(name, value):
             yield f"{key}.{name}: looks like a secret, and an image is no place for one; name it in smoke.secrets"
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a variable seems to hold what nobody may read: by its name, or a login in its value."""
+    return bool(value and (_SECRET.search(name) or _USERINFO.match(value)))
 
 
 def _image(settings: Settings) -> Iterator[str]:

@@ -1,16 +1,18 @@
 """From what a language collected and planned to what is sealed: the contents, the foretold images, the manifest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from cdaf import ASSEMBLER_REVISION, __version__
 from cdaf.bundles import bundle, manifest, sbom
 from cdaf.bundles.manifest import Foretold, Layer, Manifest
-from cdaf.images import content, image, layers, plan
+from cdaf.images import content, image, layers, oci, plan, sealed
 from cdaf.images.content import Content
-from cdaf.languages import Collection, Planned
+from cdaf.languages import SEALING, Collection, Planned
 from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import File, Project
@@ -29,6 +31,7 @@ def contents(project: Project, collection: Collection, planned: Planned) -> dict
     found |= {name: content.of_file(path) for name, path in compose_members(project).items()}
     found |= {name: content.of_bytes(data) for name, data in planned.generated.items()}
     found |= planned.kept
+    found |= sealed.members([each.image for each in planned.sealed]) if planned.sealed else {}
     locks = {**collection.lock.files, "cdaf.lock": (project.root / "cdaf.lock").read_bytes()}
     found |= {f"locks/{name}": content.of_bytes(redacted(data)) for name, data in locks.items()}
     return found
@@ -41,33 +44,31 @@ def compose_members(project: Project) -> dict[str, Path]:
     }
 
 
-def foretell(plans: plan.Plans, sealed: Mapping[str, Content]) -> tuple[Foretold, ...]:
-    """Each platform's image, known before any release."""
+def foretell(
+    plans: plan.Plans, held: Mapping[str, Content], whole: Iterable[sealed.Sealed] = ()
+) -> tuple[Foretold, ...]:
+    """Each platform's image, known before any release: foretold from its plan, or sealed as it is."""
     found = []
     for each in plans.images:
-        made = image.assemble(each, sealed)
-        own = made.layers[len(made.layers) - len(each.layers) :]
-        told = (Layer(name=one.name, digest=one.digest, diff_id=one.diff_id, size=one.size) for one in own)
-        found.append(Foretold(platform=each.platform, digest=made.digest, layers=tuple(told)))
+        made = image.assemble(each, held)
+        found.append(Foretold(platform=each.platform, digest=made.digest, layers=_own(made, len(each.layers))))
+    for one in whole:
+        told, own = one.image, _own(one.image, one.own)
+        found.append(Foretold(platform=told.platform, digest=told.digest, sealed=True, network=one.network, layers=own))
     return tuple(found)
 
 
-def describe(project: Project, collection: Collection, foretold: tuple[Foretold, ...]) -> Manifest:
+def _own(made: oci.Image, count: int) -> tuple[Layer, ...]:
+    own = made.layers[len(made.layers) - count :]
+    return tuple(Layer(name=one.name, digest=one.digest, diff_id=one.diff_id, size=one.size) for one in own)
+
+
+def describe(project: Project, collection: Collection, planned: Planned, foretold: tuple[Foretold, ...]) -> Manifest:
     """The manifest of the bundle."""
-    service, settings, pins = project.settings.service, project.settings, collection.lock.pins
+    settings, pins = project.settings, collection.lock.pins
     return Manifest(
         format=1,
-        service=manifest.Service(
-            name=project.name,
-            version=project.version.semver,
-            language=project.language,
-            start=service.start,
-            port=service.port,
-            environment=dict(sorted(service.env.items())),
-            user=service.user.name,
-            uid=service.user.id,
-            state=service.state,
-        ),
+        service=_service(project, planned),
         source=manifest.Source(
             time=rfc3339(project.source.time),
             repository=project.source.repository,
@@ -75,7 +76,7 @@ def describe(project: Project, collection: Collection, foretold: tuple[Foretold,
             dirty=project.source.dirty,
             release=project.version.is_release,
         ),
-        bases=_bases(project, pins),
+        bases=(*_bases_of_sealed(planned), *_bases(project, pins)),
         images=foretold,
         smoke=manifest.Smoke(
             declared=settings.smoke,
@@ -98,8 +99,52 @@ def describe(project: Project, collection: Collection, foretold: tuple[Foretold,
     )
 
 
+def _service(project: Project, planned: Planned) -> manifest.Service:
+    """The service as it will run: as its settings say, or as an image that is sealed says of itself."""
+    service = project.settings.service
+    told = manifest.Service(
+        name=project.name,
+        version=project.version.semver,
+        language=project.language,
+        start=service.start,
+        port=service.port,
+        environment=dict(sorted(service.env.items())),
+        user=service.user.name,
+        uid=service.user.id,
+        state=service.state,
+    )
+    if not planned.sealed:
+        return told
+    own = sealed.runtime(planned.sealed[0].image.config)
+    return msgspec.structs.replace(
+        told,
+        start=own.start,
+        environment=dict(sorted(own.environment.items())),
+        user=own.user,
+        uid=_uid(own.user),
+        state=own.volumes,
+    )
+
+
+def _uid(user: str) -> int:
+    """The number of a user as an image names it; -1 where only its passwd knows."""
+    name = user.partition(":")[0]
+    return int(name) if name.isdecimal() else 0 if name == "root" else -1
+
+
+def _bases_of_sealed(planned: Planned) -> tuple[manifest.Base, ...]:
+    found: list[manifest.Base] = []
+    for each in planned.sealed:
+        platform, base = each.image.platform, each.image.base
+        told = [("image", base)] if base else []
+        for role, pin in [*told, *(("build", tool) for tool in each.tools)]:
+            kept = {"platform": platform, "reference": pin.reference, "digest": pin.digest, "role": role}
+            found.append(msgspec.convert(kept, manifest.Base))
+    return tuple(found)
+
+
 def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
-    image_base = base_of(project)
+    image_base = None if project.language in SEALING else base_of(project)
     return tuple(
         manifest.Base(
             platform=each.platform,
@@ -112,16 +157,16 @@ def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
     )
 
 
-def seal(into: Path, described: Manifest, plans: plan.Plans, sealed: dict[str, Content]) -> bundle.Bundle:
+def seal(into: Path, described: Manifest, plans: plan.Plans, held: dict[str, Content]) -> bundle.Bundle:
     """Seal the bundle; git is told to pass over a folder that is made for it.
 
     Raises ProjectError when a file changed since the image was foretold from it.
     """
-    derived = sbom.members(described, plans, sealed) | _listings(described)
-    sealed = sealed | {name: content.of_bytes(data) for name, data in derived.items()}
-    sources = {name: content.source(each) for name, each in sealed.items()}
+    derived = sbom.members(described, plans, held) | _listings(described)
+    held = held | {name: content.of_bytes(data) for name, data in derived.items()}
+    sources = {name: content.source(each) for name, each in held.items()}
     is_new = not into.exists()
-    made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in sealed.items()})
+    made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in held.items()})
     if is_new:
         (into / ".gitignore").write_text("*\n")
     return made

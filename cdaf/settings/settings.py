@@ -26,7 +26,10 @@ class User(Table, frozen=True, kw_only=True):
 class Service(Table, frozen=True, kw_only=True):
     """The service itself."""
 
-    start: Annotated[Command, Meta(description="The command that starts it, as a list.", min_length=1)]
+    start: Annotated[
+        Command,
+        Meta(description="The command that starts it, as a list. A Dockerfile says it itself.", min_length=1),
+    ] = ()
     name: Annotated[str | None, Meta(description="Default: the name in the language's own manifest.")] = None
     version: Annotated[str | None, Meta(description="Default: the version there, or git's tag.")] = None
     language: Annotated[str | None, Meta(description="Default: told from the lockfile present.")] = None
@@ -110,13 +113,23 @@ class Docker(Table, frozen=True, kw_only=True):
     target: Annotated[str | None, Meta(description="The stage to build. Default: the last.")] = None
     context: Annotated[
         tuple[str, ...],
-        Meta(description="Allow-list of tracked files, from the repository's root. Default: all below the service."),
+        Meta(
+            description="Allow-list of tracked files; the repository's root is the context then. "
+            "Default: the service's folder, with all that is tracked below it."
+        ),
     ] = ()
     contexts: Annotated[
-        dict[str, str], Meta(description="Named contexts: a folder of the repository, or an image.")
+        dict[str, str],
+        Meta(description="Named contexts: a folder, from the repository's root, or `docker-image://` and an image."),
     ] = {}
     args: Annotated[dict[str, str], Meta(description="Build arguments. Never a secret.")] = {}
+    secrets: Annotated[
+        tuple[str, ...], Meta(description="Variables that the build may mount as secrets, by name.")
+    ] = ()
     network: Annotated[bool, Meta(description="Whether the build may use the network.")] = True
+    cache: Annotated[
+        bool, Meta(description="Whether what earlier builds made may serve again; false builds everything anew.")
+    ] = True
     cache_from: Annotated[
         tuple[str, ...], Meta(description="References to take layers from; the first that exists serves.")
     ] = ()
@@ -128,7 +141,7 @@ class Docker(Table, frozen=True, kw_only=True):
 class Settings(Table, frozen=True, kw_only=True):
     """The whole of `cdaf.toml`."""
 
-    service: Service
+    service: Service = Service()
     build: Build = Build()
     image: Image = Image()
     node: Node = Node()

@@ -12,7 +12,7 @@ from cdaf import engine, progress
 from cdaf.bundles.bundle import Bundle
 from cdaf.engine import EngineFacts, EngineGone
 from cdaf.errors import CdafError, EngineError, SmokeError
-from cdaf.images import building
+from cdaf.images import building, sealed
 from cdaf.images.oci import Image
 from cdaf.reports import report
 from cdaf.testing import checks as smoke_checks
@@ -111,8 +111,9 @@ def _loaded(bundle: Bundle, image: Image, secrets: dict[str, str], *, keep: bool
     checking = checks(image)
     if checking is None and bundle.manifest.smoke.declared.checks:
         raise SmokeError(f"the bundle has no plan of the checks for {image.platform}", "package the service again")
-    service = engine.load(image)
-    return Plan(bundle, service, engine.load(checking) if checking else "", image.platform, secrets, keep)
+    service, checked = engine.load(image), sealed.runtime(image.config).checked
+    beside = engine.load(checking) if checking else ""
+    return Plan(bundle, service, beside, image.platform, secrets, keep, checked=checked)
 
 
 def _course(stand: Stand) -> None:
@@ -194,7 +195,8 @@ def up(bundle: Bundle, images: Sequence[Image], announce: Callable[[str], None])
         raise EngineError(f"the bundle has no image for {facts.native}", "package it with --platform for this engine")
     engine.clear_leftovers()
     journal = Journal(facts.ahead)
-    plan = Plan(bundle, engine.load(image), "", image.platform, secrets, lasting=True)
+    checked = sealed.runtime(image.config).checked
+    plan = Plan(bundle, engine.load(image), "", image.platform, secrets, lasting=True, checked=checked)
     try:
         with standing(plan, facts, journal) as stand:
             _stand_up(stand)

@@ -55,7 +55,10 @@ class Stand(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to stand up: a bundle's images by their ids in the engine; `checks` is empty when there are none."""
+    """What to stand up: a bundle's images by their ids in the engine; `checks` is empty when there are none.
+
+    `checked` when the service's image has a health check of its own.
+    """
 
     bundle: Bundle
     service: str
@@ -64,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True):
     secrets: dict[str, str]
     keep: bool = False
     lasting: bool = False  # up for people, not for a test
+    checked: bool = False
 
 
 @contextmanager
@@ -83,7 +87,7 @@ def standing(plan: Plan, facts: EngineFacts, journal: Journal) -> Iterator[Stand
         images=pinned,
         publish="127.0.0.1" if facts.host == "127.0.0.1" else "",
         platform=plan.platform if facts.runs(plan.platform) == "emulated" else "",
-        checked=any(each.config.health for each in plan.bundle.plans.images if each.platform == plan.platform),
+        checked=plan.checked,
         lasting=plan.lasting,
         logging=facts.logging,
     )

@@ -24,9 +24,14 @@ VARIABLES = {
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
+def this() -> str:
+    """The platform of this machine."""
+    return f"linux/{_MACHINES.get(platform.machine(), platform.machine())}"
+
+
 def nearest(platforms: Sequence[str]) -> str:
     """The platform of this machine if it is among those, else the first: for what comes out the same on all."""
-    own = f"linux/{_MACHINES.get(platform.machine(), platform.machine())}"
+    own = this()
     return next((each for each in platforms if each == own or each.startswith(f"{own}/")), platforms[0])
 
 

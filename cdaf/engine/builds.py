@@ -1,0 +1,124 @@
+"""Building images with BuildKit, by the client's buildx: one platform, into the engine, and out of it again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cdaf import progress
+from cdaf.engine import owner
+from cdaf.engine.client import EngineGone, api, asking, whales
+from cdaf.engine.images import inspect
+from cdaf.errors import EngineError, ProjectError, ResolveError
+
+_UNFIT = ("is not supported for the docker driver", "not supported by the buildx", "unsupported cache exporter")
+_PARSING = ("dockerfile parse error", "failed to parse", "unknown instruction", "target stage")
+_LATER = ("i/o timeout", "connection refused", "connection reset", "TLS handshake timeout", "Too Many Requests")
+
+
+class Build(msgspec.Struct, frozen=True):
+    """What to build: folders of this machine, and what BuildKit is told beside them.
+
+    `contexts` are folders and images by name; `secrets` are variables, mounted under their own names. Without `reuse`
+    nothing that earlier builds made serves again.
+    """
+
+    context: Path
+    file: Path
+    platform: str
+    target: str | None = None
+    arguments: Mapping[str, str] = {}
+    contexts: Mapping[str, str] = {}
+    secrets: Sequence[str] = ()
+    network: bool = True
+    reuse: bool = True
+    cache_from: str | None = None
+    cache_to: str | None = None
+
+
+@contextmanager
+def built(wanted: Build) -> Iterator[str]:
+    """Build an image and yield its id in the engine, which has it as long as the block lasts.
+
+    Raises ProjectError for a Dockerfile that BuildKit cannot read, ResolveError for a build that fails, EngineError
+    when the engine does not build, or cannot do what it is asked for.
+    """
+    run = owner.new_run()
+    labels = owner.labels(run)
+    try:
+        with progress.step(f"building for {wanted.platform}"):
+            yield _build(wanted, labels)
+    finally:
+        _remove(run)
+
+
+def _build(wanted: Build, labels: Mapping[str, str]) -> str:
+    try:
+        with asking(f"the build for {wanted.platform}"):
+            made = whales().buildx.build(wanted.context, **_options(wanted, labels))
+            return str(made.id)
+    except EngineGone:
+        raise
+    except EngineError as error:
+        raise _explained(error, wanted) from error
+
+
+def _options(wanted: Build, labels: Mapping[str, str]) -> dict[str, Any]:
+    come = [{"type": "registry", "ref": wanted.cache_from}] if wanted.cache_from else None
+    to = {"type": "registry", "ref": wanted.cache_to, "mode": "max"} if wanted.cache_to else None
+    return {
+        "file": wanted.file,
+        "platforms": [wanted.platform],
+        "target": wanted.target,
+        "build_args": dict(wanted.arguments),
+        "build_contexts": dict(wanted.contexts),
+        "secrets": [f"id={name},env={name}" for name in wanted.secrets],
+        "network": None if wanted.network else "none",
+        "cache": wanted.reuse,
+        "cache_from": come,
+        "cache_to": {"type": "inline"} if wanted.cache_to == "inline" else to,
+        "labels": dict(labels),
+        "tags": [f"cdaf-build:{labels[owner.RUN]}"],
+        "load": True,
+        "provenance": False,
+        "sbom": False,
+        "progress": False,  # what it says is kept, and told when it fails
+    }
+
+
+def _explained(error: EngineError, wanted: Build) -> Exception:
+    """Whose fault a failed build is, by what BuildKit says."""
+    said, last = error.output, error.message.partition(" failed: ")[2] or error.message
+    told = last.removeprefix("ERROR: ").removeprefix("failed to solve: ")
+    if any(mark in said for mark in _UNFIT):
+        hint = 'use cache_to = "inline", or an engine with the containerd image store, or another buildx builder'
+        return EngineError(f"the engine's builder cannot do this: {_line(said, _UNFIT)}", hint, said)
+    if any(mark in told for mark in _PARSING):
+        return ProjectError(f"the Dockerfile: {told}", "mend it where BuildKit says", said)
+    later = any(mark in told for mark in _LATER)
+    hint = "read the build's output above, and mend the Dockerfile or what it needs"
+    return ResolveError(f"the build for {wanted.platform} failed: {told}", hint, said, transient=later)
+
+
+def _line(said: str, marks: Sequence[str]) -> str:
+    found = next(line for line in said.splitlines() if any(mark in line for mark in marks))
+    return found.strip().removeprefix("ERROR: ")
+
+
+def _remove(run: str) -> None:
+    """Take the image away that this run made; the engine's build cache keeps its parts, as it does for any build."""
+    with suppress(EngineError), asking("removing what was built"):
+        for each in api().images(filters={"label": f"{owner.RUN}={run}"}, all=True):
+            api().remove_image(each["Id"], force=True)
+
+
+def clear_built() -> None:
+    """Remove images that builds have left whose processes were killed."""
+    with asking("listing what bears cdaf's label"):
+        listed = api().images(filters={"label": owner.OWNER})
+        for each in listed:
+            if owner.is_dead((each.get("Labels") or {}).get(owner.OWNER, "")) and inspect(each["Id"]):
+                progress.note(f"removing an image that a killed build left: {each['Id'][:19]}")
+                api().remove_image(each["Id"], force=True)

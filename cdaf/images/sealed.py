@@ -1,0 +1,134 @@
+"""Images that a bundle holds whole, as an OCI layout below `images/` (OCI image-spec 1.1, image-layout.md).
+
+They are what a build of the service's own made: nothing is foretold of them, and nothing is made anew at a release.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cdaf import store
+from cdaf.errors import BundleError, ResolveError, faults
+from cdaf.images import content, oci, parse
+from cdaf.images.content import Content, Contents
+from cdaf.images.oci import Descriptor, Image, Layer
+from cdaf.images.plan import BasePin
+
+FOLDER = "images"
+BLOBS = f"{FOLDER}/blobs/sha256/"
+_KIND = "blobs"
+_HINT = "package the service again"
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """An image to be sealed; `own` counts its layers above its base's, `network` says whether its build might use one.
+
+    `tools` are the other images that it was built with, by the digest of their index.
+    """
+
+    image: Image
+    own: int
+    network: bool
+    tools: tuple[BasePin, ...] = ()
+
+
+class Runtime(msgspec.Struct, frozen=True):
+    """How an image says that it is run (OCI image-spec, config.md); `checked` when it has a health check."""
+
+    start: tuple[str, ...]
+    environment: dict[str, str]
+    user: str
+    volumes: tuple[str, ...]
+    checked: bool
+
+
+def runtime(config: bytes) -> Runtime:
+    """What an image's config says of that."""
+    told = msgspec.json.decode(config, type=dict[str, Any]).get("config") or {}
+    probe = (told.get("Healthcheck") or {}).get("Test") or []
+    return Runtime(
+        start=(*(told.get("Entrypoint") or ()), *(told.get("Cmd") or ())),
+        environment=dict(str(each).partition("=")[::2] for each in told.get("Env") or ()),
+        user=str(told.get("User") or "root"),
+        volumes=tuple(sorted(told.get("Volumes") or ())),
+        checked=bool(probe) and probe != ["NONE"],
+    )
+
+
+def members(images: Sequence[Image]) -> dict[str, Content]:
+    """The layout of these images, by bundle member name; each blob once."""
+    entries = [oci.entry(oci.described(each)) for each in images]
+    index = msgspec.json.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries})
+    found = {
+        f"{FOLDER}/oci-layout": content.of_bytes(oci.LAYOUT_FILE),
+        f"{FOLDER}/index.json": content.of_bytes(index),
+    }
+    for each in images:
+        found |= {member(each.digest): content.of_bytes(each.manifest)}
+        found |= {member(each.config_digest): content.of_bytes(each.config)}
+        for layer in each.layers:
+            found[member(layer.digest)] = content.of_file(oci.path_of(layer), oci.hexed(layer.digest))
+    return found
+
+
+def member(digest: str) -> str:
+    """The bundle member that holds a blob."""
+    return f"{FOLDER}/{oci.blob_name(digest)}"
+
+
+def read(
+    held: Contents, platform: str, digest: str, names: Mapping[str, str], written: Callable[[Layer], None]
+) -> Image:
+    """The image of a platform out of a bundle; its layers' blobs are in the cache afterwards.
+
+    `names` are its own layers' by digest; `written` is told of each layer that was not in the cache. Raises
+    BundleError when the bundle does not hold all of that image, with all that is wrong.
+    """
+    manifest = _small(held, digest, f"the image of {platform}")
+    try:
+        config, listed = parse.manifest(manifest, f"the image of {platform}")
+        data = _small(held, config.digest, f"the config of {platform}")
+        diff_ids = parse.diff_ids(data, f"the config of {platform}")
+        told = oci.platform_text(parse.config(data, f"the config of {platform}"))
+    except ResolveError as error:
+        raise BundleError(error.message, _HINT) from error
+    wrong = [f"no layer {each.digest}" for each in listed if member(each.digest) not in held]
+    wrong += [
+        f"layer {each.digest} is {held[member(each.digest)].size} bytes long, and its manifest says {each.size}"
+        for each in listed
+        if member(each.digest) in held and held[member(each.digest)].size != each.size
+    ]
+    if len(diff_ids) != len(listed):
+        wrong.append(f"it has {len(listed)} layers, and its config {len(diff_ids)}")
+    if not told.startswith(platform):
+        wrong.append(f"its config is for {told}")
+    if wrong:
+        raise BundleError(faults(f"the image of {platform} is not whole", wrong), _HINT)
+    layers = tuple(
+        _layer(held[member(each.digest)], each, diff_id, names.get(each.digest, "base"), written)
+        for each, diff_id in zip(listed, diff_ids, strict=True)
+    )
+    return Image(platform, digest, manifest, data, config.digest, layers)
+
+
+def _small(held: Contents, digest: str, what: str) -> bytes:
+    found = held.get(member(digest))
+    if found is None:
+        raise BundleError(f"{what}: {digest} is missing", _HINT)
+    if f"sha256:{found.sha256}" != digest:
+        raise BundleError(f"{what}: {digest} holds other bytes than its name says", _HINT)
+    return b"".join(content.chunks(found))
+
+
+def _layer(found: Content, told: Descriptor, diff_id: str, name: str, written: Callable[[Layer], None]) -> Layer:
+    """A layer in the cache: a bundle's bytes lie in the middle of a file, and all who send or load one want its own."""
+    if f"sha256:{found.sha256}" != told.digest:
+        raise BundleError(f"layer {told.digest} holds other bytes than its name says", _HINT)
+    layer = Layer(told.digest, diff_id, told.size, told.media_type, name, store.path(_KIND, found.sha256))
+    if not store.intact(_KIND, found.sha256, told.size):
+        sha256, _ = store.put(_KIND, content.chunks(found))
+        if sha256 != found.sha256:
+            raise BundleError(f"layer {told.digest} changed while it was read", "start again when nothing writes to it")
+        written(layer)
+    return layer

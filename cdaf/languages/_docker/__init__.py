@@ -1,0 +1,1 @@
+"""What only services with a Dockerfile of their own need."""

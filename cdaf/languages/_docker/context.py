@@ -1,0 +1,121 @@
+"""What a build is sent: tracked files by an allow-list, the Dockerfile, and further folders by names of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from cdaf.languages._shared import tree
+from cdaf.languages._shared.tree import Leaf
+from cdaf.projects import git
+from cdaf.projects.patterns import matching
+from cdaf.projects.project import Project
+
+IMAGE = "docker-image://"
+IGNORE = ".dockerignore"
+_FILE, _LINK, _EXECUTABLE, _SUBMODULE = "100644", "120000", "100755", "160000"
+
+
+class Context(msgspec.Struct, frozen=True):
+    """The files of a build: `leaves` are the context's own, `named` those of further folders, `beside` the Dockerfile
+    and what says which files it passes over."""
+
+    leaves: tuple[Leaf, ...]
+    beside: tuple[Leaf, ...]
+    named: dict[str, tuple[Leaf, ...]]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file on this machine that decides what is built."""
+        groups = (self.leaves, self.beside, *self.named.values())
+        return tuple(leaf.path for group in groups for leaf in group)
+
+    @property
+    def identity(self) -> str:
+        """What is sent, as one digest."""
+        groups = {".": self.leaves, "": self.beside, **self.named}
+        return " ".join(f"{name}={tree.digest(groups[name])}" for name in sorted(groups))
+
+
+def gather(project: Project, found: list[str]) -> Context:
+    """The context as git tracks it; all that is wrong is added to `found`."""
+    settings = project.settings.docker
+    top = project.repository if settings.context else project.root
+    tracked = {entry.name: entry for entry in git.tracked(top)}
+    chosen = _chosen(settings.context, tracked, found) if settings.context else tracked
+    if settings.context and IGNORE in tracked:
+        chosen = {**chosen, IGNORE: tracked[IGNORE]}
+    leaves = _leaves(top, chosen.values(), "docker.context", found)
+    named = {
+        name: _folder(project, name, where, found)
+        for name, where in sorted(settings.contexts.items())
+        if not where.startswith(IMAGE)
+    }
+    return Context(leaves, _beside(project, found), named)
+
+
+def lay(context: Context, into: Path) -> tuple[Path, Path, dict[str, Path]]:
+    """Lay all of it out below a folder, modes and times fixed: the context, the Dockerfile, and the named folders."""
+    places = {".": into / "context", "": into / "file", **{name: into / "named" / name for name in context.named}}
+    groups = {".": context.leaves, "": context.beside, **context.named}
+    for name, place in places.items():
+        place.mkdir(parents=True)
+        tree.copy(groups[name], place)
+    return places.pop("."), places.pop("") / "Dockerfile", places
+
+
+def _chosen(patterns: Iterable[str], tracked: Mapping[str, git.Tracked], found: list[str]) -> dict[str, git.Tracked]:
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        hits = matching(pattern, tracked)
+        if not hits:
+            found.append(f"docker.context: {pattern!r} matches nothing that git tracks, from the repository's root")
+        for name in hits:
+            if tracked[name].mode == _SUBMODULE:
+                found.append(f"docker.context: {name} is a submodule, and git tracks none of its files here")
+        names |= dict.fromkeys(hits)
+    return {name: tracked[name] for name in sorted(names)}
+
+
+def _folder(project: Project, name: str, where: str, found: list[str]) -> tuple[Leaf, ...]:
+    key, place = f"docker.contexts.{name}", project.repository / where
+    if where.startswith("/") or ".." in Path(where).parts or not place.is_dir():
+        found.append(f"{key}: {where!r} is no folder of the repository, written from its root")
+        return ()
+    leaves = _leaves(place, git.tracked(place), key, found)
+    if not leaves:
+        found.append(f"{key}: git tracks nothing in {where}")
+    return leaves
+
+
+def _beside(project: Project, found: list[str]) -> tuple[Leaf, ...]:
+    """The Dockerfile under its usual name, whatever it is called here, and its own list of what to pass over."""
+    name = project.settings.docker.file
+    if name.startswith("/") or ".." in Path(name).parts:
+        found.append(f"docker.file: {name!r} leaves the service's folder")
+        return ()
+    tracked = {entry.name for entry in git.tracked(project.root)}
+    if name not in tracked or not (project.root / name).is_file():
+        why = "is not tracked by git: `git add` it" if (project.root / name).is_file() else "is not there"
+        found.append(f"docker.file: {name} {why}")
+        return ()
+    wanted = {name: "Dockerfile", f"{name}{IGNORE}": f"Dockerfile{IGNORE}"}
+    return tuple(Leaf(new, project.root / old) for old, new in wanted.items() if old in tracked)
+
+
+def _leaves(top: Path, entries: Iterable[git.Tracked], key: str, found: list[str]) -> tuple[Leaf, ...]:
+    leaves = []
+    for entry in entries:
+        path = top / entry.name
+        if entry.mode == _LINK and path.is_symlink():
+            target = str(path.readlink())
+            # Not Path.resolve: below Python 3.13 it raises RuntimeError for links in a circle.
+            if target.startswith("/") or not Path(os.path.realpath(path)).is_relative_to(top):
+                found.append(f"{key}: {entry.name} is a symbolic link out of the context, to {target}")
+            leaves.append(Leaf(entry.name, path, link=target))
+        elif entry.mode in (_FILE, _EXECUTABLE) and path.is_file() and not path.is_symlink():
+            leaves.append(Leaf(entry.name, path, entry.mode == _EXECUTABLE))
+    return tuple(leaves)
