@@ -161,6 +161,7 @@ def writing(expression: str) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_build_that_gives_other_bytes_each_time(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc", RANDOM)
     told = cdaf("package", root, "--check", expect=3).stderr
@@ -170,6 +171,7 @@ def test_a_build_that_gives_other_bytes_each_time(tmp_path: Path, cache: Path) -
     assert "hint: make the service's build command give the same bytes each time" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("expression", "reason", "hint"),
     [
@@ -189,6 +191,7 @@ def test_what_a_build_writes_that_it_should_not(
     assert f"layer service of linux/amd64: {site}/svc/_built.py (svc) has another content" in told
 
 
+@pytest.mark.slow
 def test_what_stands_in_the_work_tree_is_what_is_packaged_again(tmp_path: Path, cache: Path) -> None:
     root = service(tmp_path / "svc")
     makers.write(root, {"src/svc/__init__.py": "changed = 1\n", "src/svc/new.py": "added = 1\n"})
@@ -199,6 +202,7 @@ def test_what_stands_in_the_work_tree_is_what_is_packaged_again(tmp_path: Path, 
     assert bundle.open(Path(done.stdout.strip())).manifest.source.dirty
 
 
+@pytest.mark.slow
 def test_a_second_packaging_that_fails_says_so(tmp_path: Path, cache: Path) -> None:
     once = f"if os.uname().nodename == {'elsewhere'!r}: raise SystemExit('not here')\n    project ="
     root = service(tmp_path / "svc", pykit.BACKEND.replace("project =", once, 1))

@@ -74,6 +74,7 @@ def test_object_files_are_not_looked_into() -> None:
     assert found == Elf(62, 64, True, 1)
 
 
+@pytest.mark.slow
 def test_the_libraries_of_this_machine_are_read_as_another_reader_does() -> None:
     folders = [Path(sysconfig.get_path("platlib")), Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")]
     files = [path for folder in folders for path in sorted(folder.rglob("*.so*")) if path.is_file()]

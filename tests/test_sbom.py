@@ -128,6 +128,7 @@ def test_nearest_location_and_show_agree_on_every_path(packaged: tuple[Path, Pat
     assert owned["/app/.venv/bin/python"] == "service"
 
 
+@pytest.mark.slow
 def test_the_same_bytes_whatever_the_machine(packaged: tuple[Path, Path], tmp_path: Path) -> None:
     root, file = packaged
     wanted = cdaf("show", file, "--sbom").stdout

@@ -12,7 +12,6 @@ TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that zip knows too
 BLOCK = 512
 END = bytes(2 * BLOCK)
 _KINDS = {"file": b"0", "link": b"2", "dir": b"5"}
-_WHEN = b"%011o\0" % TIME
 _REST = (b"ustar\x0000" + bytes(64) + b"%07o\0" % 0 + b"%07o\0" % 0).ljust(255, b"\0")  # no names, no devices
 
 
@@ -62,13 +61,14 @@ def _record(key: bytes, value: bytes) -> bytes:
 def _block(name: bytes, mode: int, uid: int, gid: int, size: int, kind: bytes, target: bytes) -> bytes:
     name, target = name[:100], target[:100]
     length = b"%011o\0" % (size if size < 1 << 33 else 0)
-    owner, known = _owner(mode, uid, gid, kind)
+    owner, when, known = _owner(mode, uid, gid, kind, TIME)
     total = b"%06o\0 " % (known + sum(name) + sum(length) + sum(target))
-    return b"".join((name.ljust(100, b"\0"), owner, length, _WHEN, total, kind, target.ljust(100, b"\0"), _REST))
+    return b"".join((name.ljust(100, b"\0"), owner, length, when, total, kind, target.ljust(100, b"\0"), _REST))
 
 
 @lru_cache(maxsize=256)
-def _owner(mode: int, uid: int, gid: int, kind: bytes) -> tuple[bytes, int]:
-    """The fields of mode and owner, and what all that hangs on them alone adds to a header's checksum."""
+def _owner(mode: int, uid: int, gid: int, kind: bytes, time: int) -> tuple[bytes, bytes, int]:
+    """The fields of mode and owner, that of the time, and what all that hangs on these adds to a header's checksum."""
     owner = b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
-    return owner, sum(owner) + sum(_WHEN) + 8 * ord(" ") + sum(kind) + sum(_REST)
+    when = b"%011o\0" % time
+    return owner, when, sum(owner) + sum(when) + 8 * ord(" ") + sum(kind) + sum(_REST)
