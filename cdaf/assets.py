@@ -21,6 +21,11 @@ def compiler() -> bytes:
     return (root() / "release" / "bytecode.py").read_bytes()
 
 
+def installer() -> bytes:
+    """The program that runs install scripts of Node's packages in a container of the build image."""
+    return (root() / "release" / "installer.js").read_bytes()
+
+
 def sidecars() -> Path:
     """The folder of sidecar fragments."""
     return root() / "smoke" / "sidecars"

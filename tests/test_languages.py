@@ -17,7 +17,10 @@ EXAMPLES = {
     if (folder / "cdaf.toml").is_file()
 }
 # How to take the hashes out of a lockfile, which every language spells in its own way.
-HASHES = {"python": ("uv.lock", r', hash = "sha256:[0-9a-f]+"')}
+HASHES = {
+    "python": ("uv.lock", r', hash = "sha256:[0-9a-f]+"'),
+    "node": ("package-lock.json", r"sha512-[A-Za-z0-9+/=]+"),
+}
 EVERY = pytest.mark.parametrize("name", languages.MODULES)
 
 

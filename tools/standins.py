@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tools import apt, push, rootfs, state
+from tools import apt, npm, push, rootfs, state
 
 REVISION = 1  # of how images are made; a new one makes all anew
 FILES = Path(__file__).parent / "images"
@@ -37,6 +37,7 @@ class StandIn:
     links: Mapping[str, str] = field(default_factory=dict)
     arches: tuple[str, ...] = ()
     suite: str = rootfs.SUITE
+    node: str = field(default="", repr=False)  # Node and npm of this major version, from the npm registry
 
     @property
     def reference(self) -> str:
@@ -144,7 +145,7 @@ _RUBY = {
     "Env": [
         PATH.replace("PATH=", "PATH=/usr/local/bundle/bin:"),
         "LANG=C.UTF-8",
-        "RUBY_VERSION=3.3.8",
+        "RUBY_VERSION={version}",
         "GEM_HOME=/usr/local/bundle",
         "BUNDLE_SILENCE_ROOT_WARNING=1",
         "BUNDLE_APP_CONFIG=/usr/local/bundle",
@@ -170,7 +171,7 @@ PHP = StandIn(
 COMPOSER = StandIn(
     "composer",
     "2",
-    ("composer", "php8.4-cli", "php8.4-mbstring", "unzip", "ca-certificates"),
+    ("composer", "php8.4-cli", "php8.4-curl", "php8.4-mbstring", "unzip", "ca-certificates"),
     "composer",
     {
         "Cmd": ["composer"],
@@ -178,14 +179,38 @@ COMPOSER = StandIn(
         "WorkingDir": "/app",
     },
 )
+_NODE = {"Cmd": ["node"], "Env": [PATH, "NODE_VERSION={node}"]}
+_NODE_PACKAGES = ("libstdc++6", "libatomic1", "ca-certificates")
+NODE = StandIn("node", "22-slim", _NODE_PACKAGES, "libstdc++6", _NODE, arches=("amd64", "arm64"), node=npm.MAJOR)
+NODE_BUILD = StandIn(
+    "node", "22", (*_NODE_PACKAGES, "python3-minimal", "make", "g++"), "libstdc++6", _NODE, node=npm.MAJOR
+)
+GOLANG = StandIn(
+    "golang",
+    "1.24",
+    ("golang-1.24-go", "ca-certificates"),
+    "golang-1.24-go",
+    {
+        "Cmd": ["bash"],
+        "Env": [
+            PATH.replace("PATH=", "PATH=/go/bin:/usr/local/go/bin:"),
+            "GOLANG_VERSION={version}",
+            "GOTOOLCHAIN=local",
+            "GOPATH=/go",
+        ],
+        "WorkingDir": "/go",
+    },
+    {"usr/local/go": "../lib/go-1.24"},
+)
 ORDERS = (PYTHON, POSTGRES, REDIS)  # what the example needs
-ALL = (*ORDERS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT, RUBY, RUBY_BUILD, PHP, COMPOSER)
+ALL = (*ORDERS, RABBITMQ, MARIADB, NATS, NGINX, MAILPIT, NODE, NODE_BUILD, RUBY, RUBY_BUILD, PHP, COMPOSER, GOLANG)
 
 
 def key(image: StandIn) -> str:
     """What an image is made from, as a digest: the same key means that nothing need be done."""
     parts = [repr((REVISION, rootfs.EPOCH, rootfs.UNWANTED, image))]
     parts += [f"{name}\0{content!r}" for name, content in sorted(_files(image).items())]
+    parts += [f"node {image.node}"] if image.node else []
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -234,7 +259,11 @@ def _make(port: int, image: StandIn) -> str:
             tar = place / f"{arch}.tar"
             rootfs.build(image.packages, tar, arch, image.suite)
             base, versions = rootfs.layer(tar, place / arch, None if tar == first else first)
-            made.append(push.Image(f"linux/{arch}", (base, extra), _config(image, versions), _created()))
+            layers: tuple[push.Layer, ...] = (base, extra)
+            if image.node:
+                node, versions["node"] = npm.layer(arch, place / f"{arch}-node", rootfs.EPOCH)
+                layers = (base, extra, node)
+            made.append(push.Image(f"linux/{arch}", layers, _config(image, versions), _created()))
         return push.push(port, image.repository, image.tag, made)
 
 
@@ -251,5 +280,12 @@ def _config(image: StandIn, versions: Mapping[str, str]) -> dict[str, Any]:
         "org.opencontainers.image.version": version,
     }
     upstream = re.match(r"(?:\d+:)?([\d.]+)", version)
-    env = [each.replace("{version}", upstream[1] if upstream else "") for each in image.config["Env"]]
+    told = {"{version}": upstream[1] if upstream else "", "{node}": versions.get("node", "")}
+    env = [_filled(each, told) for each in image.config["Env"]]
     return {**image.config, "Env": env, "Labels": labels}
+
+
+def _filled(text: str, told: Mapping[str, str]) -> str:
+    for word, value in told.items():
+        text = text.replace(word, value)
+    return text

@@ -146,6 +146,8 @@ def _header(entry: plan.Unpack, name: str, size: int, executable: bool) -> Heade
 def destination(entry: plan.Unpack, name: str) -> tuple[str, int | None]:
     """Where a member of an archive goes, and the mode that a rewrite gives it."""
     for rewrite in entry.rewrites:
+        if name == rewrite.source:
+            return rewrite.target, rewrite.mode
         source = rewrite.source.rstrip("/") + "/"
         if name.startswith(source):
             return f"{rewrite.target.rstrip('/')}/{name[len(source) :]}", rewrite.mode

@@ -14,9 +14,9 @@ Platform = str  # "linux/amd64", as in the OCI image index's platform object, os
 
 
 class Rewrite(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A folder of an archive that goes elsewhere: members below `source` land below `target`.
+    """A folder of an archive that goes elsewhere: members below `source` land below `target`; so does a single file.
 
-    `mode` replaces the mode of files so moved (0o755 for a wheel's `scripts/`).
+    `mode` replaces the mode of files so moved (0o755 for a wheel's `scripts/`, and for the program of a package).
     """
 
     source: str

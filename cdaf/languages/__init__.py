@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "python": "cdaf.languages.python",
+    "node": "cdaf.languages.node",
     "docker": "cdaf.languages.docker",
 }
 SEALING = ("docker",)  # those that bring an image whole, as a build of the service's own made it

@@ -104,6 +104,9 @@ class Node(Table, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Packages whose install scripts run, in the build image and without network."),
     ] = ()
+    ignored: Annotated[
+        tuple[str, ...], Meta(description="Packages that do without their install scripts, as you know.")
+    ] = ()
 
 
 class Docker(Table, frozen=True, kw_only=True):

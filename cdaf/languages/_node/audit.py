@@ -1,0 +1,86 @@
+"""Which native files of a tree Node loads, and whether the base can load them.
+
+A package that is for one platform is loaded, and so is what an install script built. Of prebuilt files for many
+platforms in one package, those that are for this one count; the others are only data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from cdaf.bases import elf
+from cdaf.bases.audit import File
+from cdaf.images.content import Content
+from cdaf.images.plan import Place
+from cdaf.languages._node import scripts
+from cdaf.languages._node.layout import Spread
+from cdaf.languages._node.values import FOLDER, Target, short
+from cdaf.languages._shared import audit
+from cdaf.languages._shared.frame import Generated
+from cdaf.projects.project import Project
+
+_SERVICE = "the service's own files"
+
+
+def demand(
+    project: Project,
+    laid: Sequence[tuple[Target, Sequence[Spread]]],
+    made: Mapping[str, Place],
+    generated: Generated,
+) -> None:
+    """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
+    own = {**_tracked(project), **_built(made, generated)}
+    audit.demand(project, [(target.base, [*_files(spread, target), *_own(own)]) for target, spread in laid])
+
+
+def _files(spread: Sequence[Spread], target: Target) -> Iterator[File]:
+    for each in spread:
+        bins = {*each.reading.package.bin.values()}
+        for path, found in each.reading.native.items():
+            if path in each.gone:
+                continue
+            if not each.choice.native and (
+                not elf.fits(found, target.platform) or scripts.is_foreign(path, found, target)
+            ):
+                continue
+            loaded = path.endswith(".node") or path in bins
+            yield _file(each, path, found, loaded, portable=True)
+        for one in each.made:
+            if one.content and (elves := _elf(one.content)):
+                yield _file(each, one.path, elves, one.path.endswith(".node"), portable=False)
+
+
+def _file(spread: Spread, path: str, found: elf.Elf, loaded: bool, *, portable: bool) -> File:
+    place = f"{spread.prefix}/{path}"
+    return File(place, short(place), spread.choice.label, found, loaded, spread.choice.native, portable)
+
+
+def _elf(content: Content) -> elf.Elf | None:
+    if content.path is None:
+        return None
+    with content.path.open("rb") as file:
+        if file.read(len(elf.MAGIC)) != elf.MAGIC:
+            return None
+        file.seek(0)
+        return elf.of_bytes(file.read())
+
+
+def _own(own: Mapping[str, elf.Elf]) -> Iterator[File]:
+    for name, found in own.items():
+        yield File(f"{FOLDER}/{name}", name, _SERVICE, found, name.endswith(".node"))
+
+
+def _tracked(project: Project) -> dict[str, elf.Elf]:
+    found = {}
+    for file in project.files:
+        if not file.link:
+            with file.path.open("rb", buffering=0) as opened:
+                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
+                    opened.seek(0)
+                    found[file.name] = elf.of_bytes(opened.read())
+    return {name: each for name, each in found.items() if each}
+
+
+def _built(made: Mapping[str, Place], generated: Generated) -> dict[str, elf.Elf]:
+    found = {name: elf.of_bytes(generated[place.member]) for name, place in made.items()}
+    return {name: each for name, each in found.items() if each}

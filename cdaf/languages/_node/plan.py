@@ -1,0 +1,150 @@
+"""Node's last act: what stands where in the image and in the checks' layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from cdaf import languages
+from cdaf.images.content import Content
+from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
+from cdaf.languages._node import audit, collect, exclude, layout, resolve, scripts
+from cdaf.languages._node.collect import Held
+from cdaf.languages._node.layout import Spread
+from cdaf.languages._node.resolve import Chosen
+from cdaf.languages._node.values import FOLDER, MODULES, Alias, Places, Target
+from cdaf.languages._shared import frame
+from cdaf.languages._shared.frame import Generated
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import Project
+
+_PROBE = (
+    "const g = require('http').get(process.argv[1], { timeout: 4000 });"
+    " g.on('response', (r) => process.exit(r.statusCode < 400 ? 0 : 1));"
+    " g.on('error', () => process.exit(1)); g.on('timeout', () => process.exit(1))"
+)
+_MANIFEST = "package.json"
+
+
+class _Work(msgspec.Struct):
+    """What the plans of all platforms share, and what comes together while they are made."""
+
+    project: Project
+    chosen: Chosen
+    held: list[Held]
+    places: Places
+    outputs: Mapping[str, Place]
+    generated: Generated
+    kept: dict[str, Content]
+    used: set[str]
+
+
+def plan(project: Project, collection: languages.Collection) -> languages.Planned:
+    """Lay out every platform. Raises ResolveError for native files that the base cannot load."""
+    chosen = resolve.of(collection.lock)
+    held = collect.held(chosen.choices, collection.archives)
+    generated: Generated = {}
+    outputs = _outputs(project, collection.lock.pins, generated)
+    work = _Work(project, chosen, held, resolve.places(project), outputs, generated, {}, set())
+    images: list[ImagePlan] = []
+    smoke: list[SmokePlan] = []
+    laid: list[tuple[Target, Sequence[Spread]]] = []
+    for target in resolve.targets(project, collection.lock.pins):
+        if not target.smoke:
+            spread = _spread(work, target, collection.lock.pins)
+            laid.append((target, spread))
+            images.append(_image(work, target, spread))
+        if project.settings.smoke.checks and target.smoke == bool(project.settings.smoke.image):
+            smoke.append(_checks(work, target, collection.lock.pins))
+    exclude.tell_idle(project.settings.image.exclude, work.used)
+    audit.demand(project, laid, outputs, generated)
+    return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated, work.kept)
+
+
+def _outputs(project: Project, pins: Pins, generated: Generated) -> Mapping[str, Place]:
+    if not project.settings.build.run:
+        return {}
+    from cdaf.languages._node import workshop
+    from cdaf.languages._shared import commands
+
+    return commands.places(workshop.outputs(project, pins), generated)
+
+
+def _spread(work: _Work, target: Target, pins: Pins) -> list[Spread]:
+    """The image's packages at their places, install scripts' work among them, less what is excluded."""
+    project = work.project
+    held = [each for each in work.held if target.platform in each.choice.main]
+    aliases = _aliases(work, target, smoke=False)
+    plain = layout.spreads(held, aliases, work.places)
+    made = scripts.made(project, pins, held, plain, aliases, target)
+    own = {*(each.name for each in project.files), *work.outputs}
+    taken = frozenset(f"{FOLDER}/{name}" for name in own)
+    spread = layout.spreads(held, aliases, work.places, taken=taken, made=made)
+    spread = exclude.apply(spread, project.settings.image.exclude, work.used)
+    return layout.with_programs(spread, aliases, work.places)
+
+
+def _aliases(work: _Work, target: Target, *, smoke: bool) -> list[Alias]:
+    return [each for each in work.chosen.aliases if target.platform in (each.smoke if smoke else each.main)]
+
+
+def _image(work: _Work, target: Target, spread: Sequence[Spread]) -> ImagePlan:
+    project = work.project
+    packages: dict[str, list[Spread]] = {}
+    for each in spread:
+        if each.choice.kind != "folder":
+            packages.setdefault(each.archive, []).append(each)
+    sizes = {name: those[0].held.archive.path.stat().st_size for name, those in packages.items()}
+    local = [entry for each in spread if each.choice.kind == "folder" for entry in _entries(work, each)]
+    layers = [
+        frame.user_layer(project, target.base, work.generated),
+        *frame.package_layers(sizes, lambda name: (entry for each in packages[name] for entry in _entries(work, each))),
+        Layer("workspaces", (*layout.links(_aliases(work, target, smoke=False), work.places), *local)),
+        frame.service_layer(project, _manifest(work), work.outputs),
+    ]
+    return frame.image(project, target.base, layers, environment(work.places), _probe(target))
+
+
+def _entries(work: _Work, spread: Spread) -> list[Entry]:
+    return layout.entries(spread, work.generated, work.kept)
+
+
+def _manifest(work: _Work) -> list[Entry]:
+    """The service's package.json, which Node reads and nobody needs to name."""
+    path = work.project.root / _MANIFEST
+    if not path.is_file() or _MANIFEST in {*(each.name for each in work.project.files), *work.outputs}:
+        return []
+    return [Place(frame.generate(work.generated, _MANIFEST, path.read_bytes(), "service"), f"{FOLDER}/{_MANIFEST}")]
+
+
+def _checks(work: _Work, target: Target, pins: Pins) -> SmokePlan:
+    """The checks' layers on top of the image, or whole on a base of their own."""
+    project = work.project
+    held = [each for each in work.held if target.platform in each.choice.smoke]
+    aliases = _aliases(work, target, smoke=True)
+    plain = layout.spreads(held, aliases, work.places)
+    made = scripts.made(project, pins, held, plain, aliases, target) if target.smoke else {}
+    spread = layout.spreads(held, aliases, work.places, made=made)
+    entries = [*layout.links(aliases, work.places), *(entry for each in spread for entry in _entries(work, each))]
+    known = set() if target.smoke else {*(file.name for file in project.files), *work.outputs}
+    files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in known)
+    own = tuple(_manifest(work)) if target.smoke else ()
+    layers = (Layer("smoke dependencies", tuple(entries)), Layer("smoke", (*own, *files)))
+    return SmokePlan(
+        target.platform,
+        tuple(layer for layer in layers if layer.entries),
+        {**environment(work.places), **project.settings.service.env} if target.smoke else {},
+        FOLDER,
+        frame.pin(target.base) if target.smoke else None,
+    )
+
+
+def environment(places: Places) -> dict[str, str]:
+    """What a process in the image knows of Node."""
+    folders = dict.fromkeys((f"{FOLDER}/{MODULES}/.bin", f"{places.modules}/.bin"))
+    return {"NODE_ENV": "production", "PATH": ":".join((*folders, frame.SYSTEM_PATH))}
+
+
+def _probe(target: Target) -> tuple[str, ...]:
+    return (target.base.facts.interpreter, "-e", _PROBE)

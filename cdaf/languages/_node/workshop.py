@@ -1,0 +1,39 @@
+"""Where a Node project's [build] commands run: its development dependencies as a tree of node_modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cdaf.images.content import Content
+from cdaf.images.plan import Entry
+from cdaf.languages._node import collect, layout, plan, resolve
+from cdaf.languages._node.values import BASE, FOLDER, MODULES, Target
+from cdaf.languages._shared import commands, container, tree
+from cdaf.languages._shared.commands import Output, Workshop
+from cdaf.projects import pins as pinned
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import Project
+
+
+def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
+    """What the commands made, nothing where there are none."""
+    if not project.settings.build.run:
+        return ()
+    target, places = _target(project, pins), resolve.places(project)
+    chosen = resolve.tools(project, target)
+    held = collect.obtain(project, chosen.choices)
+
+    def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
+        own = frozenset(f"{FOLDER}/{leaf.name}" for leaf in tree.tracked(project.root))
+        spread = layout.spreads(held, chosen.aliases, places, taken=own)
+        return layout.whole(spread, chosen.aliases, places)
+
+    digests = tuple(sorted(f"{each.choice.path} {each.archive.dependency.sha256}" for each in held))
+    told = {**plan.environment(places), "NODE_ENV": "development", "CI": "true"}
+    return commands.outputs(project, Workshop(target.base, digests, lay, told, (MODULES,)))
+
+
+def _target(project: Project, pins: Pins) -> Target:
+    chosen = container.nearest(project.settings.image.platforms)
+    reference = project.settings.build.image or project.settings.image.base or BASE
+    return Target(chosen, pinned.base(pins, reference, chosen))
