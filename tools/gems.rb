@@ -12,7 +12,7 @@ IN = "/build/in"
 OUT = "/build/out"
 PLATFORMS = { "amd64" => "x86_64-linux-gnu", "arm64" => "aarch64-linux-gnu" }.freeze
 # Where Debian loosened what upstream asks for; locks are to fit upstream's gems too.
-ASKED = { ["sinatra", "logger"] => ">= 1.6.0" }.freeze
+ASKED = { ["sinatra", "logger"] => ">= 1.6.0", ["rack-protection", "logger"] => ">= 1.6.0" }.freeze
 
 def build(spec, folder)
   spec.installed_by_version = nil

@@ -63,7 +63,9 @@ def interpreter(read: Mapping[str, bytes], program: str, environment: Mapping[st
     """The exact version of the interpreter. Raises ResolveError when it cannot be told, or the files contradict."""
     minor = _PYTHON.search(program)
     if not minor:
-        return environment.get(f"{program.rpartition('/')[2].upper()}_VERSION", "")
+        # Official images tell by their environment; the program may be called by its version, as Debian does.
+        name = re.sub(r"[^A-Za-z].*", "", program.rpartition("/")[2])
+        return environment.get(f"{name.upper()}_VERSION", "")
     told = {what: version for what, version in _python(read, program, minor[1]) if version}
     if len(set(told.values())) > 1:
         each = ", ".join(f"{what} {version}" for what, version in told.items())

@@ -17,6 +17,7 @@ from cdaf.images.content import Contents, Reader
 from cdaf.images.tarform import Header
 
 _LONGEST, _LONGEST_NAME, _SHOWN = 4095, 255, 60  # characters of a path, bytes of a name (Linux' limits.h)
+GEM = ".gem"  # a tar whose files are an archive in it (RubyGems' Gem::Package)
 _MODES, _OWNERS = 0o7777, 0o7777777  # the most that a ustar header has room for
 _ASTRAY = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty part, or one that names no file but a way
 Writer = Callable[[Stream], int]  # writes a file's bytes, and tells their CRC-32
@@ -128,6 +129,8 @@ def _untarred(entry: plan.Unpack, reader: Reader, held: IO[bytes]) -> Iterator[I
         return _stored(stream, tarread.pieces(member, held))[0]
 
     skipped = frozenset(entry.skip)
+    if entry.archive.endswith(GEM):
+        reader = tarread.inner(reader, "data.tar.gz")
     for member in tarread.members(reader, held):
         if member.name in skipped:
             continue

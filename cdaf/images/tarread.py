@@ -16,7 +16,7 @@ import msgspec
 from cdaf import places
 from cdaf.errors import ImageError
 from cdaf.images import content
-from cdaf.images.content import CHUNK, Reader
+from cdaf.images.content import CHUNK, Content, Reader
 
 _GZIP = b"\x1f\x8b"
 _IN_MEMORY = 1 << 23
@@ -91,6 +91,30 @@ def _member(archive: tarfile.TarFile, info: tarfile.TarInfo, into: IO[bytes]) ->
     if into.tell() - start != info.size:
         raise EOFError(f"{info.name} is cut short")
     return Member(name, info.size, start, bool(info.mode & 0o111))
+
+
+def inner(reader: Reader, name: str) -> Reader:
+    """A regular file of a tar that is not compressed, as an archive of its own: a gem's files are its `data.tar.gz`.
+
+    Raises ImageError when there is no such file, or the tar is damaged.
+    """
+    raw: Any = _Raw(reader)
+    try:
+        with tarfile.open(fileobj=raw, mode="r|") as archive:
+            for info in headers(archive):
+                if info.isreg() and info.name == name:
+                    return _slice(reader, info.offset_data, info.size)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise ImageError(f"a damaged archive: {error}") from error
+    raise ImageError(f"holds no {name}")
+
+
+def _slice(reader: Reader, offset: int, size: int) -> Reader:
+    whole = reader.content
+    if offset + size > whole.size:
+        raise ImageError("a damaged archive: it is cut short")
+    data = whole.data[offset : offset + size]
+    return Reader(Content("", size, whole.path, whole.offset + offset, data, whole.stamp), reader.handle)
 
 
 def pieces(member: Member, held: IO[bytes]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ knows languages any more.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +18,7 @@ from cdaf.images.content import Content
 from cdaf.images.plan import Plans
 from cdaf.images.sealed import Sealed
 from cdaf.projects import pins
-from cdaf.projects.pins import Build, Facts, Pins
+from cdaf.projects.pins import Base, Build, Facts, Pins
 
 if TYPE_CHECKING:
     from cdaf.projects.project import Project
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MODULES = {
     "python": "cdaf.languages.python",
     "node": "cdaf.languages.node",
+    "php": "cdaf.languages.php",
+    "ruby": "cdaf.languages.ruby",
     "docker": "cdaf.languages.docker",
 }
 SEALING = ("docker",)  # those that bring an image whole, as a build of the service's own made it
@@ -119,6 +121,24 @@ def load(name: str) -> Language:
     """The module of a language."""
     module: Language = importlib.import_module(MODULES[name])
     return module
+
+
+def images(project: Project) -> tuple[str, ...]:
+    """The images whose programs a language needs while packaging, to be pinned by digest; most need none.
+
+    A language that does has a verb `images(project)` of its own.
+    """
+    verb: Callable[[Project], tuple[str, ...]] | None = getattr(load(project.language), "images", None)
+    return verb(project) if verb else ()
+
+
+def asked(project: Project, base: Base) -> Base:
+    """A base with what only its interpreter can tell of itself; most languages need nothing of the kind.
+
+    A language that does has a verb `ask(project, base)` of its own.
+    """
+    verb: Callable[[Project, Base], Base] | None = getattr(load(project.language), "ask", None)
+    return verb(project, base) if verb else base
 
 
 def detect(root: Path, top: Path) -> str | None:

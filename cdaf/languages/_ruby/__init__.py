@@ -1,0 +1,1 @@
+"""Ruby: what turns Gemfile.lock into a bundle's archives and plans."""

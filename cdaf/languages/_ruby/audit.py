@@ -1,0 +1,74 @@
+"""The native files of an image: gems' extensions, built here or elsewhere, and what is the service's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from cdaf.bases import elf
+from cdaf.bases.audit import File
+from cdaf.bases.elf import Elf
+from cdaf.images.plan import Place
+from cdaf.languages._ruby import package
+from cdaf.languages._ruby.content import Spread
+from cdaf.languages._ruby.values import RUBY, Target
+from cdaf.languages._shared import audit, frame
+from cdaf.languages._shared.frame import Generated
+from cdaf.projects.project import Project
+
+_SERVICE = "the service's own files"
+
+
+def demand(
+    project: Project,
+    laid: Sequence[tuple[Target, Sequence[Spread]]],
+    made: Mapping[str, Place],
+    generated: Generated,
+) -> None:
+    """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
+    own = {**_tracked(project), **_made(made, generated)}
+    audit.demand(project, [(target.base, [*_gems(spread, target), *_own(own)]) for target, spread in laid])
+
+
+def _gems(spread: Sequence[Spread], target: Target) -> Iterator[File]:
+    for each in spread:
+        label = f"{each.part.choice.spec.name} {each.part.choice.spec.number}"
+        roots = tuple(f"{path}/" for path in each.part.reading.spec.require_paths)
+        portable = each.part.choice.spec.platform != RUBY
+        for path, found in each.part.reading.native.items():
+            if path not in each.skip:
+                name = f"{each.name}/{path}"
+                loaded = found.marked and path.startswith(roots) and _fits(path, target)
+                yield File(f"{target.home}/gems/{name}", name, label, found, loaded, True, portable)
+        built = each.built.native if each.built else {}
+        for path, found in built.items():
+            if each.built and path not in each.skip_built:
+                name = path.removeprefix("gems/")
+                yield File(f"{target.home}/{path}", name, label, found, found.marked, True, False)
+
+
+def _fits(path: str, target: Target) -> bool:
+    """Platform gems hold an extension for each version of Ruby, in a folder of its name: one of them is loaded."""
+    short = target.abi.rpartition(".")[0]
+    versions = [part for part in path.split("/")[:-1] if part.replace(".", "").isdecimal() and "." in part]
+    return not versions or short in versions
+
+
+def _own(own: Mapping[str, Elf]) -> Iterator[File]:
+    for name, found in own.items():
+        yield File(f"{frame.FOLDER}/{name}", name, _SERVICE, found, found.marked)
+
+
+def _tracked(project: Project) -> dict[str, Elf]:
+    found = {}
+    for file in project.files:
+        if not file.link:
+            with file.path.open("rb", buffering=0) as opened:
+                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
+                    opened.seek(0)
+                    found[file.name] = elf.of_bytes(opened.read(), package.entrance(file.name))
+    return {name: each for name, each in found.items() if each}
+
+
+def _made(made: Mapping[str, Place], generated: Generated) -> dict[str, Elf]:
+    found = {name: elf.of_bytes(generated[place.member], package.entrance(name)) for name, place in made.items()}
+    return {name: each for name, each in found.items() if each}

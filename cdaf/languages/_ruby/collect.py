@@ -1,0 +1,107 @@
+"""Ruby's second act: everything the lock names in the store, extensions built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from cdaf import languages
+from cdaf.bundles.manifest import Dependency
+from cdaf.errors import ResolveError, faults
+from cdaf.languages._ruby import native, numbers, obtain, package, resolve
+from cdaf.languages._ruby.native import Part
+from cdaf.languages._ruby.values import RUBY, Choice, Target
+from cdaf.net import fetch
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import Project
+
+
+def collect(project: Project, lock: languages.Lock) -> languages.Collection:
+    """Fetch and build. Raises ResolveError when something cannot be had."""
+    choices = resolve.of(lock)
+    goals = resolve.targets(project, lock.pins)
+    parts = obtained(project, choices, goals)
+    for target in goals:
+        native.built(native.bench(project, lock.pins, target), of_target(parts, target))
+    if project.settings.build.run:
+        from cdaf.languages._ruby import workshop
+
+        workshop.outputs(project, lock.pins)
+    archives = [_archive(part) for part in parts.values()]
+    return languages.Collection(lock, tuple(archives))
+
+
+def obtained(project: Project, choices: Sequence[Choice], goals: Sequence[Target]) -> dict[str, Part]:
+    """The gems of these choices, fetched and read, by full name."""
+    labels = {f"{each.spec.name} {each.spec.number}": each for each in choices}
+
+    def arrived(got: fetch.Got) -> None:
+        package.read(got.path, got.sha256, got.want.name)
+
+    got = obtain.gems(project, choices, arrived)
+    parts = {}
+    for label, choice in labels.items():
+        if choice.kind == "gem":
+            one = got[choice.spec.full]
+            parts[choice.spec.full] = Part(choice, one.path, one.sha256, package.read(one.path, one.sha256, label))
+    _demand_fit(parts, goals)
+    return parts
+
+
+def of_target(parts: Mapping[str, Part], target: Target) -> dict[str, Part]:
+    """The gems that a target holds."""
+    use = "smoke" if target.smoke else "main"
+    there = {name: part for name, part in parts.items() if target.platform in part.choice.platforms}
+    if target.smoke:
+        return {name: part for name, part in there.items() if target.platform in getattr(part.choice, use)}
+    return there
+
+
+def _demand_fit(parts: Mapping[str, Part], goals: Sequence[Target]) -> None:
+    """A gem is the one that the lock names, for the Ruby that the base has."""
+    wrong = []
+    for name, part in parts.items():
+        told, spec = part.reading.spec, part.choice.spec
+        if (told.name, told.version) != (spec.name, spec.version) or (told.platform == RUBY) != (spec.platform == RUBY):
+            wrong.append(f"{name}: the archive says that it is {told.name} {told.version} for {told.platform}")
+        for target in goals:
+            version = target.base.facts.interpreter_version
+            if target.platform in part.choice.platforms and not numbers.satisfies(version, told.ruby):
+                wrong.append(f"{name} wants Ruby {', '.join(told.ruby)}, and {target.base.reference} has {version}")
+    if wrong:
+        raise ResolveError(faults("gems", list(dict.fromkeys(wrong))), "lock other versions, or choose another base")
+
+
+def _archive(part: Part) -> languages.Archive:
+    choice, spec = part.choice, part.choice.spec
+    return languages.Archive(
+        part.path,
+        Dependency(
+            name=spec.name,
+            version=spec.version,
+            purl=purl(spec.name, spec.version, spec.platform),
+            archive=f"deps/{choice.filename}",
+            sha256=part.sha256,
+            platforms=choice.platforms,
+            group="main" if choice.main else "smoke",
+            url=obtain.public(choice.remote, spec),
+            hash=choice.hash,
+            license=part.reading.spec.license or None,
+            requires=spec.requires,
+        ),
+    )
+
+
+def purl(name: str, version: str, platform: str) -> str:
+    """A gem's package URL (purl-spec, type gem)."""
+    qualified = "" if platform == RUBY else f"?platform={quote(platform, safe='')}"
+    return f"pkg:gem/{quote(name, safe='')}@{quote(version, safe='')}{qualified}"
+
+
+def again(project: Project, pins: Pins, choices: Sequence[Choice], target: Target) -> dict[str, Part]:
+    """The gems of other choices than the lock's, such as a developer's, for one target."""
+    del pins
+    own = [msgspec.structs.replace(each, main=(target.platform,)) for each in choices]
+    return obtained(project, own, (target,))

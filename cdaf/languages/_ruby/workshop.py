@@ -1,0 +1,46 @@
+"""Where a Ruby project's [build] commands run: the gems of every group, laid out for Bundler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cdaf.images.content import Content, of_bytes
+from cdaf.images.plan import Entry
+from cdaf.languages._ruby import collect, content, native, resolve, service
+from cdaf.languages._ruby.content import Spread
+from cdaf.languages._ruby.native import Bench
+from cdaf.languages._ruby.values import BUNDLE, Target
+from cdaf.languages._shared import commands, container
+from cdaf.languages._shared.commands import Output, Workshop
+from cdaf.languages._shared.frame import Generated
+from cdaf.projects import pins as pinned
+from cdaf.projects.pins import Pins
+from cdaf.projects.project import Project
+
+
+def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
+    """What the commands made, nothing where there are none."""
+    if not project.settings.build.run:
+        return ()
+    target = _target(project, pins)
+    parts = collect.again(project, pins, resolve.tools(project, target, pins), target)
+
+    def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
+        generated: Generated = {}
+        held: dict[str, Content] = {}
+        built = native.built(Bench(target, target.base), parts)
+        spread = [Spread(part, built.get(name)) for name, part in sorted(parts.items())]
+        owners = content.commands(spread)
+        laid: list[Entry] = service.entries(project, resolve.read(project), (), generated)
+        laid += [entry for each in spread for entry in content.entries(each, target, owners, generated, held)]
+        held |= {f"deps/{part.choice.filename}": native.archive(part) for part in parts.values()}
+        return laid, {**held, **{name: of_bytes(data) for name, data in generated.items()}}
+
+    digests = tuple(sorted(part.sha256 for part in parts.values()))
+    return commands.outputs(project, Workshop(target.base, digests, lay, service.ENVIRONMENT, (BUNDLE, ".bundle")))
+
+
+def _target(project: Project, pins: Pins) -> Target:
+    chosen = container.nearest(project.settings.image.platforms)
+    reference = project.settings.build.image or project.settings.image.base or resolve.BASE
+    return Target(platform=chosen, base=pinned.base(pins, reference, chosen))
