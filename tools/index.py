@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 
 NAME = "index"
 PORT = 5056
-MAKERS: dict[str, str] = {"ruby": "tools.gems"}  # the folder below `folder()`, and the module that writes it
+MAKERS: dict[str, str] = {
+    "ruby": "tools.gems",
+    "composer": "tools.composer_index",
+}  # the folder below `folder()`, and the module that writes it
 _TYPES = {".json": "application/json", ".gz": "application/gzip", "": "text/plain; charset=utf-8"}
 
 

@@ -106,6 +106,7 @@ def environment() -> dict[str, str]:
         found["CDAF_REGISTRY_MIRRORS"] = f"http://127.0.0.1:{port}"
     if index.running():
         found["CDAF_TOOLS_INDEX"] = index.url()
+        found["COMPOSER_HOME"] = str(index.folder() / "composer")  # its config.json leads to the index
     path = os.environ.get("PATH", "").split(os.pathsep)
     found["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *path]))
     return found

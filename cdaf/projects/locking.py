@@ -55,7 +55,7 @@ def make(project: Project, old: Pins | None, *, upgrade: bool = False) -> Pins:
     language = languages.load(project.language)
 
     def base(wanted: tuple[str, str]) -> Base:
-        return bases.get(wanted) or facts.read_base(*wanted, language.INTERPRETER)
+        return bases.get(wanted) or languages.asked(project, facts.read_base(*wanted, language.INTERPRETER))
 
     def sidecar(reference: str) -> Sidecar:
         return sidecars.get(reference) or facts.sidecar(reference)
@@ -77,7 +77,7 @@ def base_of(project: Project) -> str:
 
 def _bases(project: Project) -> list[tuple[str, str]]:
     settings = project.settings
-    wanted = [base_of(project), settings.smoke.image, settings.build.image]
+    wanted = [base_of(project), settings.smoke.image, settings.build.image, *languages.images(project)]
     references = sorted({reference for reference in wanted if reference})
     return [(reference, platform) for reference in references for platform in settings.image.platforms]
 

@@ -23,7 +23,8 @@ class Facts(Table, frozen=True, kw_only=True):
     `interpreter` and `interpreter_version` are the language's ("/usr/local/bin/python3.13", "3.13.5"), empty on a
     base without one; `libc` is glibc or musl, empty on scratch; `libraries` are the shared libraries' file names;
     `symbols` the highest symbol versions of compilers' runtimes, as RPM writes them ("libgcc_s.so.1(GCC_14.0.0)");
-    `passwd` and `group` are the files' whole text.
+    `passwd` and `group` are the files' whole text. `modules` are what the interpreter told of itself when it was
+    asked, with versions ("ctype 8.4.28"), for languages whose packages need such, empty where it did not run.
     """
 
     interpreter: str = ""
@@ -34,6 +35,7 @@ class Facts(Table, frozen=True, kw_only=True):
     symbols: tuple[str, ...] = ()
     passwd: str = ""
     group: str = ""
+    modules: tuple[str, ...] = ()
 
 
 class Base(Table, frozen=True, kw_only=True):

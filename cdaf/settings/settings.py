@@ -109,6 +109,16 @@ class Node(Table, frozen=True, kw_only=True):
     ] = ()
 
 
+class Php(Table, frozen=True, kw_only=True):
+    """PHP's own settings."""
+
+    composer: Annotated[str, Meta(description="The image whose Composer writes the autoloader.")] = "composer:2"
+    plugins: Annotated[
+        tuple[str, ...],
+        Meta(description="Composer plugins that run, in that image and without network."),
+    ] = ()
+
+
 class Docker(Table, frozen=True, kw_only=True):
     """How a service that has its own Dockerfile is built."""
 
@@ -148,6 +158,7 @@ class Settings(Table, frozen=True, kw_only=True):
     build: Build = Build()
     image: Image = Image()
     node: Node = Node()
+    php: Php = Php()
     docker: Docker = Docker()
     smoke: Smoke = Smoke()
     publish: Publish = Publish()

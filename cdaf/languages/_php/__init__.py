@@ -1,0 +1,1 @@
+"""The PHP language: composer.lock in, a vendor folder out."""

@@ -1,0 +1,235 @@
+"""What Composer writes beside the packages (autoloader, list of what is installed, programs), by Composer itself.
+
+It installs the very archives of the lock in a container without network; only what it wrote is taken.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cdaf import engine, progress, store
+from cdaf.errors import ResolveError
+from cdaf.images.content import Content, of_bytes, of_file
+from cdaf.images.plan import Dir, Entry, Place
+from cdaf.languages._php import lockfile, platform, spread
+from cdaf.languages._php.lockfile import Lockfile
+from cdaf.languages._php.spread import Spread
+from cdaf.languages._php.values import LOCK, MANIFEST, VENDOR
+from cdaf.languages._shared import container, memo, scratch, tree
+from cdaf.languages._shared.commands import Output
+from cdaf.languages._shared.frame import Generated
+from cdaf.net.fetch import KIND
+from cdaf.projects import pins as pinned
+from cdaf.projects.pins import Base, Pins
+from cdaf.projects.project import Project
+
+_REVISION = "1"
+_INSTALL = "composer install --no-interaction --no-scripts --no-progress"
+_ENVIRONMENT = {
+    "COMPOSER_ALLOW_SUPERUSER": "1",
+    "COMPOSER_CACHE_DIR": "/dev/null",
+    "COMPOSER_DISABLE_NETWORK": "1",
+    "COMPOSER_HOME": "/build/composer",
+    "COMPOSER_NO_AUDIT": "1",
+}
+
+
+class Set(msgspec.Struct, frozen=True):
+    """What one vendor folder is made of: packages in their places, whether developers' are among them, the service's
+    own PHP files by their path below /app, and the version of PHP that will run them.
+    """
+
+    spreads: tuple[Spread, ...]
+    dev: bool
+    php: str
+    own: Mapping[str, Content] = {}
+
+
+def outputs(project: Project, pins: Pins, found: Lockfile, chosen: Set) -> tuple[Output, ...]:
+    """The files that Composer writes, named by their path below vendor.
+
+    Raises ResolveError when Composer cannot run here, or fails.
+    """
+    image = _image(project, pins)
+    name = memo.key("php autoload", *_inputs(project, found, chosen, image))
+    known = memo.load(name, tuple[Output, ...])
+    if known is None or not all(store.checked(KIND, each.sha256) for each in known):
+        with progress.step("writing the autoloader"):
+            known = _run(project, found, chosen, image)
+        memo.save(name, known)
+    return known
+
+
+def _image(project: Project, pins: Pins) -> Base:
+    platform = container.nearest(project.settings.image.platforms)
+    return pinned.base(pins, project.settings.php.composer, platform)
+
+
+def _inputs(project: Project, found: Lockfile, chosen: Set, image: Base) -> list[bytes | str]:
+    archives = [f"{each.package.name} {each.archive.dependency.sha256}" for each in chosen.spreads]
+    gone = [f"{each.package.name}/{path}" for each in chosen.spreads for path in each.gone]
+    own = [f"{name} {content.sha256}" for name, content in sorted(chosen.own.items())]
+    parts = [_REVISION, image.digest, str(chosen.dev), chosen.php, *project.settings.php.plugins]
+    return [found.data, found.manifest_data, *("\0".join(each) for each in (parts, archives, gone, own))]
+
+
+def identity(project: Project, pins: Pins) -> str:
+    """What tells one Composer from another."""
+    return f"{_REVISION} {_image(project, pins).digest} {' '.join(project.settings.php.plugins)}"
+
+
+def needs_sources(found: Lockfile) -> bool:
+    """Whether the autoloader depends on which classes the service's own files declare."""
+    return _is_optimized(found) or any(_has_classmap(found.manifest, key) for key in ("autoload", "autoload-dev"))
+
+
+def _is_optimized(found: Lockfile) -> bool:
+    return any(found.config.get(key) for key in ("optimize-autoloader", "classmap-authoritative"))
+
+
+def _has_classmap(entry: Mapping[str, Any], key: str = "autoload") -> bool:
+    told = entry.get(key)
+    return isinstance(told, dict) and bool(told.get("classmap"))
+
+
+def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[Output, ...]:
+    if not engine.facts().runs(image.platform):
+        raise ResolveError(f"Composer is needed for {image.platform}, which does not run here", "package where it runs")
+    started = engine.ensure(image.reference, image.digest, image.platform)
+    entries, contents = _laid(project, found, chosen)
+    with scratch.folder() as temporary:
+        archive = container.tar(temporary / "put.tar.gz", entries, contents, (), "/app")
+        with archive.open("rb") as put:
+            ran = engine.run(
+                started,
+                ["/bin/sh", "-c", _script(project, chosen)],
+                put=iter(lambda: put.read(1 << 20), b""),
+                take=container.OUT,
+                env={**container.VARIABLES, **_ENVIRONMENT},
+                platform=image.platform,
+                workdir="/app",
+                user="0",
+            )
+        if ran.code:
+            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+            missing = b"composer: not found" in ran.stderr
+            hint = "name an image that has Composer in php.composer" if missing else "mend what Composer says"
+            raise ResolveError(f"Composer, in {image.reference}, could not lay out the vendor folder", hint, output)
+        return tuple(_kept(ran.taken, temporary / "taken", found))
+
+
+def _laid(project: Project, found: Lockfile, chosen: Set) -> tuple[list[Entry], dict[str, Content]]:
+    """What Composer looks at, in the places that it has in the image: it finds every package installed already.
+
+    Files are there where Composer reads them: for lists of classes, and where plugins run.
+    """
+    contents = {f"/app/{name}": each for name, each in chosen.own.items()}
+    contents[f"/app/{MANIFEST}"] = of_bytes(_manifest(project, found, chosen))
+    contents[f"/app/{LOCK}"] = of_bytes(_local(found, chosen))
+    laid: list[Entry] = [Place(path, path) for path in contents]
+    entries = {entry["name"]: entry for entry, _ in lockfile.entries(found)}
+    all_files = _is_optimized(found) or bool(project.settings.php.plugins)
+    generated: Generated = {}
+    for each in chosen.spreads:
+        if all_files or _has_classmap(entries[each.package.name]):
+            member = each.archive.dependency.archive
+            contents[member] = of_file(each.archive.path, each.archive.dependency.sha256)
+            laid += spread.entries(each, generated)
+        else:
+            laid += [Dir(f"{VENDOR}/{each.package.name}"), *spread.programs(each, generated)]
+    return laid, contents | {name: of_bytes(data) for name, data in generated.items()}
+
+
+def _manifest(project: Project, found: Lockfile, chosen: Set) -> bytes:
+    """composer.json with those plugins allowed that the settings name, and a platform as the base is."""
+    allowed: object = dict.fromkeys(project.settings.php.plugins, True)
+    told = found.config.get("platform")
+    overrides = {**(told if isinstance(told, dict) else {}), **platform.overrides(found, chosen.php, dev=chosen.dev)}
+    config = {**found.config, "allow-plugins": allowed or False, "platform": overrides}
+    return json.dumps({**found.manifest, "config": config}).encode()
+
+
+def _local(found: Lockfile, chosen: Set) -> bytes:
+    """The lock with every package in its place already."""
+    laid = {each.package.name for each in chosen.spreads}
+
+    def local(entry: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in entry.items() if key not in ("source", "dist", "transport-options")}
+        if entry["name"] not in laid:
+            return kept
+        told = (entry.get("dist") or entry.get("source") or {}).get("reference")
+        return {**kept, "dist": {"type": "path", "url": f"{VENDOR}/{entry['name']}", "reference": told}}
+
+    lock = {**found.lock, **{key: [local(each) for each in found.lock[key]] for key in ("packages", "packages-dev")}}
+    return json.dumps(lock).encode()
+
+
+def _script(project: Project, chosen: Set) -> str:
+    """POSIX shell that lets Composer install what is there, and copies what it wrote."""
+    words = ("" if chosen.dev else " --no-dev") + ("" if project.settings.php.plugins else " --no-plugins")
+    copies = [
+        f"find {folder} -maxdepth 1 -type f -exec cp {{}} {container.OUT}/{into} \\;"
+        for folder, into in (("vendor", ""), ("vendor/composer", "composer/"), ("vendor/bin", "bin/"))
+    ]
+    folders = f"mkdir -p vendor/composer vendor/bin {container.OUT}/composer {container.OUT}/bin"
+    return "\n".join(["set -e", f"{_INSTALL}{words}", folders, *copies])
+
+
+def _kept(data: bytes, into: Path, found: Lockfile) -> Iterable[Output]:
+    with (
+        tree.sound("what Composer wrote cannot be taken", "try again"),
+        tarfile.open(fileobj=io.BytesIO(data)) as taken,
+    ):
+        tree.untar(taken, into)
+    below = into / Path(container.OUT).name
+    for path in sorted(each for each in below.rglob("*") if each.is_file()):
+        name = path.relative_to(below).as_posix()
+        if name == "composer/installed.json":
+            path.write_bytes(_installed(path.read_bytes(), found))
+        with path.open("rb") as file:
+            sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
+        yield Output(name, sha256, name.startswith("bin/"))
+
+
+def _installed(data: bytes, found: Lockfile) -> bytes:
+    """installed.json with the addresses of the lock, where those of the container stand, as Composer writes JSON."""
+    told = json.loads(data)
+    origins = {entry["name"]: entry for entry, _ in lockfile.entries(found)}
+    told["packages"] = [_original(each, origins.get(each["name"], {})) for each in told["packages"]]
+    text = json.dumps(told, indent=4, ensure_ascii=False)
+    text = text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
+    return re.sub(r"(?<=://)[^/@\s\"']+@", "", text).encode() + b"\n"
+
+
+def _original(entry: dict[str, Any], locked: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key == "dist":
+            made |= {name: locked[name] for name in ("source", "dist") if name in locked}
+        elif key == "installation-source":
+            made[key] = "dist" if "dist" in locked else "source"
+        else:
+            made[key] = value
+        if key == "installation-source" and "transport-options" in locked:
+            made["transport-options"] = locked["transport-options"]
+    return made
+
+
+def places(made: Sequence[Output]) -> tuple[list[Place], dict[str, Content]]:
+    """Where the files stand in an image, and the bundle's members that hold them."""
+    contents = {_member(each): of_file(each.path, each.sha256) for each in made}
+    mode = {False: 0o644, True: 0o755}
+    return [Place(_member(each), f"{VENDOR}/{each.name}", mode[each.executable]) for each in made], contents
+
+
+def _member(each: Output) -> str:
+    return f"generated/vendor/{each.sha256[:12]}/{each.name}"

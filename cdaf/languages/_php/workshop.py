@@ -1,0 +1,50 @@
+"""Where a PHP project's [build] commands run: its developer's packages laid out in vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cdaf import languages
+from cdaf.images.content import Content, of_bytes, of_file
+from cdaf.images.plan import Entry
+from cdaf.languages._php import collect, fetching, generate, lockfile, resolve, spread
+from cdaf.languages._shared import commands, container
+from cdaf.languages._shared.commands import Output, Workshop
+from cdaf.languages._shared.frame import Generated
+from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
+from cdaf.projects.pins import Base
+from cdaf.projects.project import Project
+
+
+def outputs(project: Project, collection: languages.Collection) -> tuple[Output, ...]:
+    """What the commands made, nothing where there are none."""
+    if not project.settings.build.run:
+        return ()
+    packages = [each for each in resolve.of(collection.lock) if each.kind != "meta"]
+    held = fetching.obtain(project, packages, collection.lock.pins.archives)
+    spreads = [collect.spread(project, each, held[each.name]) for each in packages]
+    image, base = _images(project, collection)
+
+    def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
+        generated: Generated = {}
+        chosen = generate.Set(tuple(spreads), True, base.facts.interpreter_version)
+        made = generate.outputs(project, collection.lock.pins, lockfile.read(project.root), chosen)
+        places, contents = generate.places(made)
+        entries = [entry for each in spreads for entry in spread.entries(each, generated)]
+        archives = {each.archive.dependency.archive: of_file(each.archive.path) for each in spreads}
+        small = {name: of_bytes(data) for name, data in generated.items()}
+        return [*entries, *places], {**archives, **contents, **small}
+
+    digests = (generate.identity(project, collection.lock.pins), *sorted(each.sha256 for each in held.values()))
+    told = lockfile.read(project.root)
+    return commands.outputs(project, Workshop(image, (*digests, told.digest), lay, {}, ("vendor",)))
+
+
+def _images(project: Project, collection: languages.Collection) -> tuple[Base, Base]:
+    """The image that the commands run in, and the base that the service stands on."""
+    chosen = container.nearest(project.settings.image.platforms)
+    usual = base_of(project)
+    named = (project.settings.build.image or usual, usual)
+    image, base = (pinned.base(collection.lock.pins, reference, chosen) for reference in named)
+    return image, base
