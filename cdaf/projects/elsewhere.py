@@ -85,6 +85,7 @@ def _copy(first: Bundle, root: Path, into: Path) -> Path:
         )
         return root
     found = git.head(root)
+    into /= found.root.name  # a service may have its name from there
     git.duplicate(found, into)
     place = into / root.resolve().relative_to(found.root.resolve())
     if not (place / pins.NAME).exists():
@@ -111,6 +112,7 @@ def _environment(folder: Path) -> Mapping[str, str]:
         "TZ": "Pacific/Kiritimati" if os.environ.get("TZ") != "Pacific/Kiritimati" else "America/Lima",
         "LC_ALL": "C" if os.environ.get("LC_ALL") != "C" else "C.UTF-8",
         "PYTHONHASHSEED": "4711" if os.environ.get("PYTHONHASHSEED") != "4711" else "4712",
+        "CDAF_DOCKER_CACHE": "false",
     }
     return {**told, "USER": USER, "LOGNAME": USER, "HOSTNAME": HOST, "TMPDIR": str(_made(folder / "tmp"))}
 

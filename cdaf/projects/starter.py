@@ -95,13 +95,7 @@ def render(found: Findings) -> str:
     lines = [
         "# How cdaf packages and releases this service. `cdaf schema` prints every key, `cdaf check` finds mistakes.",
         "",
-        "[service]",
-        *_set(found, "start", found.start),
-        *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
-        "# Tracked files that go to /app; a service that is a package enters as its wheel as well.",
-        *(_set(found, "include", found.include) if found.include else ['# include = ["templates/**"]']),
-        '# env = { LOG_LEVEL = "info" }     # never a secret: those are bound by name at release',
-        '# state = ["/app/state"]           # folders that the service may write to',
+        *(_service(found) if found.start else _build(found)),
         "",
         "[image]",
         *(_set(found, "base", found.base) if found.base else []),
@@ -125,6 +119,32 @@ def render(found: Findings) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _service(found: Findings) -> list[str]:
+    return [
+        "[service]",
+        *_set(found, "start", found.start),
+        *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
+        "# Tracked files that go to /app; a service that is a package enters as its wheel as well.",
+        *(_set(found, "include", found.include) if found.include else ['# include = ["templates/**"]']),
+        '# env = { LOG_LEVEL = "info" }     # never a secret: those are bound by name at release',
+        '# state = ["/app/state"]           # folders that the service may write to',
+    ]
+
+
+def _build(found: Findings) -> list[str]:
+    """Of a service whose image comes whole, from a build of its own."""
+    return [
+        "[service]",
+        *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
+        '# version = "1.0.0"                # default: the nearest v… tag in git',
+        "",
+        "[docker]",
+        "# network = false                  # whether the build may use the network; the manifest says which",
+        '# context = ["services/NAME/**", "shared/**"]   # from the repository\'s root; default: the service\'s folder',
+        '# args = { VARIANT = "small" }     # never a secret: those go below `secrets`, by name',
+    ]
 
 
 def _set(found: Findings, key: str, value: object) -> list[str]:

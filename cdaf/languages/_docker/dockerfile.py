@@ -19,7 +19,7 @@ _WORDS = frozenset(
     )
 )
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(.+?)\s*$")
-_HEREDOC = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2")
+_HEREDOC = re.compile(r"(?:^|(?<=\s))\d*<<(-?)(['\"]?)([^\s<'\"]+)\2(?=\s|$)")
 _FROM = re.compile(r"(?:--platform=(?P<platform>\S+)\s+)?(?P<base>[^\s-]\S*)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
 _FLAG = re.compile(r"--from=(\S+)")
 _MOUNT = re.compile(r"--mount=(\S+)")
@@ -76,7 +76,7 @@ def parse(data: bytes, name: str) -> Dockerfile:
     if first == len(lines):
         wrong.append("it has no FROM")
     if wrong:
-        raise ProjectError(faults(name, wrong), "mend it; docs.docker.com has the Dockerfile reference")
+        raise ProjectError(faults(name, wrong), "mend it as the Dockerfile reference says")
     arguments = tuple(pair for each in lines[:first] if each.word == "ARG" for pair in _arguments(each.rest))
     return Dockerfile(tuple(_stages(lines[first:])), arguments, syntax, "SOURCE_DATE_EPOCH" in text)
 
@@ -100,10 +100,8 @@ def _lines(text: str, escape: str) -> Iterator[_Line]:
             continue
         whole = row.strip()
         while whole.endswith(escape):
-            _, more = next(rows, (0, ""))
-            if more.lstrip().startswith("#") or not more.strip():
-                more = escape if more else ""
-            whole = whole.removesuffix(escape).rstrip() + " " + more.strip()
+            more = next((line for _, line in rows if line.strip() and not line.lstrip().startswith("#")), "")
+            whole = f"{whole.removesuffix(escape).rstrip()} {more.strip()}".rstrip()
         word, _, rest = whole.partition(" ")
         yield _Line(number, word.upper(), rest.strip())
         for dash, _, end in _HEREDOC.findall(rest) if word.upper() in ("RUN", "COPY", "ADD") else ():

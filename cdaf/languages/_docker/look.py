@@ -10,7 +10,7 @@ from cdaf.errors import CdafError
 from cdaf.languages._docker import dockerfile, stages
 from cdaf.projects.starter import Findings
 
-_HEALTH = re.compile(rb"""["'](/(?:healthz?|livez|readyz?|ping|_health))["']""")
+_HEALTH = re.compile(rb"""["'](?:GET )?(/(?:healthz?|livez|readyz?|ping|_health))["']""")
 _LARGEST = 1 << 20
 
 

@@ -1,0 +1,120 @@
+"""Reading Dockerfiles: stages, what leads to them, and the images that a build takes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdaf.errors import ProjectError
+from cdaf.languages._docker import dockerfile, stages
+from cdaf.languages._docker.stages import Needed
+
+WHOLE = r"""# a comment, so that the next line directs nothing
+# escape=`
+ARG GO=1.24
+ARG VARIANT
+ARG BASE="alpine:3"
+FROM --platform=$BUILDPLATFORM golang:${GO}${VARIANT:+-$VARIANT} AS Compiler
+RUN --mount=type=cache,target=/cache --mount=type=bind,from=tools:2,target=/tools \
+    # a comment between
+
+    make FROM=nothing
+COPY --from=assets --chown=1 /a /b
+RUN <<EOF
+FROM not-an-image
+COPY --from=nor-this x y
+EOF
+FROM compiler AS unused
+COPY --from=never:1 /a /a
+FROM ${BASE}
+COPY --from=COMPILER /a /a
+COPY --from=0 /b /b
+COPY <<-"END" /c
+	FROM neither
+	END
+EXPOSE 8080/tcp 9090
+"""
+
+
+def read(text: str) -> dockerfile.Dockerfile:
+    return dockerfile.parse(text.encode(), "Dockerfile")
+
+
+def needed(text: str, platform: str = "linux/arm64", **arguments: str) -> Needed:
+    found = read(text)
+    wanted = stages.target(found, None)
+    assert wanted
+    return stages.needed(found, wanted, platform, arguments, {"assets": "web"})
+
+
+def test_what_a_build_takes() -> None:
+    found = read(WHOLE)
+    assert [(each.name, each.base) for each in found.stages] == [
+        ("compiler", "golang:${GO}${VARIANT:+-$VARIANT}"),
+        ("unused", "compiler"),
+        ("", "${BASE}"),
+    ]
+    assert found.stages[-1].ports == (8080, 9090)
+    assert needed(WHOLE) == Needed(("alpine:3", "golang:1.24", "tools:2"), "alpine:3")
+    assert needed(WHOLE, GO="1.25", VARIANT="slim").images[1] == "golang:1.25-slim"
+
+
+def test_a_stage_by_name_or_number() -> None:
+    found = read(WHOLE)
+    assert stages.target(found, "Unused") == found.stages[1]
+    assert stages.target(found, "0") == found.stages[0]
+    assert stages.target(found, "3") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "base"),
+    [
+        ("FROM scratch\nCOPY a /", (), "scratch"),
+        ("FROM one AS one\nFROM one\nFROM 1", ("one",), "one"),
+        ("FROM a-$TARGETARCH", ("a-arm64",), "a-arm64"),
+        ("FROM assets", (), ""),
+        ("FROM assets AS b\nFROM b", (), ""),
+        ("from a as b\nfrom b\ncopy --from=B / /", ("a",), "a"),
+        ("# syntax=docker/dockerfile:1\n# escape=`\nFROM a\nRUN x `\n  y", ("a",), "a"),
+        ("FROM a\nRUN echo $((1<<A))\nFROM b\nCOPY --from=0 / /", ("b", "a"), "b"),
+        ("ARG A=${B:-c}\nFROM $A", ("c",), "c"),
+        ("ARG D=`x`\nFROM a@sha256:" + "0" * 64, ("a@sha256:" + "0" * 64,), "a@sha256:" + "0" * 64),
+    ],
+)
+def test_images(text: str, images: tuple[str, ...], base: str) -> None:
+    assert needed(text) == Needed(images, base)
+
+
+def test_a_name_that_only_the_build_can_tell() -> None:
+    assert needed("ARG A\nFROM $A").open == ("$A",)
+
+
+def test_all_faults_at_once() -> None:
+    with pytest.raises(ProjectError) as caught:
+        read("RUN x\nFORM y\nFROM a b\nFROM a AS b c\nFROM ok")
+    for part in (
+        "4 faults",
+        "line 1: RUN before the first FROM",
+        "line 2: unknown instruction FORM",
+        "line 3: FROM takes an image",
+        "line 4: FROM takes an image",
+    ):
+        assert part in caught.value.message
+    for text in ("", "# nothing\n", "ARG A=b"):
+        with pytest.raises(ProjectError, match="it has no FROM"):
+            read(text)
+    with pytest.raises(ProjectError, match="is not text"):
+        dockerfile.parse(b"FROM \xff", "Dockerfile")
+
+
+def test_another_frontend_may_know_more() -> None:
+    assert read("# syntax=example/labs:1\nFROM a\nDANCE").syntax == "example/labs:1"
+
+
+@given(st.lists(st.sampled_from([*WHOLE.splitlines(), "FROM", "\\", "<<EOF", "RUN <<A <<B", "\ufeff"])))
+def test_no_order_of_lines_breaks_it(lines: list[str]) -> None:
+    try:
+        found = read("\n".join(lines))
+    except ProjectError:
+        return
+    for stage in found.stages:
+        stages.needed(found, stage, "linux/amd64", {})
