@@ -1,4 +1,4 @@
-"""Ruby: Gemfile.lock in, what `bundle install --deployment` leaves out."""
+"""Ruby: Gemfile.lock in, gems as Bundler lays them out for deployment out."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from cdaf.bases import elf
 from cdaf.bases.audit import File
 from cdaf.bases.elf import Elf
 from cdaf.images.plan import Place
-from cdaf.languages._ruby import package
+from cdaf.languages._ruby import package, source
 from cdaf.languages._ruby.content import Spread
 from cdaf.languages._ruby.values import RUBY, Target
 from cdaf.languages._shared import audit, frame
@@ -38,7 +38,8 @@ def _gems(spread: Sequence[Spread], target: Target) -> Iterator[File]:
             if path not in each.skip:
                 name = f"{each.name}/{path}"
                 loaded = found.marked and path.startswith(roots) and _fits(path, target)
-                yield File(f"{target.home}/gems/{name}", name, label, found, loaded, True, portable)
+                below = source.place(each.part.choice, target) if each.part.tree else f"{target.home}/gems/{each.name}"
+                yield File(f"{below}/{path}", name, label, found, loaded, True, portable)
         built = each.built.native if each.built else {}
         for path, found in built.items():
             if each.built and path not in each.skip_built:

@@ -10,8 +10,11 @@ import msgspec
 from cdaf import languages
 from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ResolveError, faults
-from cdaf.languages._ruby import native, numbers, obtain, package, resolve
-from cdaf.languages._ruby.native import Part
+from cdaf.languages._ruby import native, numbers, obtain, package, resolve, source
+from cdaf.languages._ruby.gemspec import Gemspec
+from cdaf.languages._ruby.native import Bench, Part
+from cdaf.languages._ruby.package import Reading
+from cdaf.languages._ruby.source import Tree
 from cdaf.languages._ruby.values import RUBY, Choice, Target
 from cdaf.net import fetch
 from cdaf.projects.pins import Pins
@@ -24,7 +27,10 @@ def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     goals = resolve.targets(project, lock.pins)
     parts = obtained(project, choices, goals)
     for target in goals:
-        native.built(native.bench(project, lock.pins, target), of_target(parts, target))
+        own, place = of_target(parts, target), native.bench(project, lock.pins, target)
+        native.built(place, own)
+        for part in own.values():
+            evaluated(part, place)
     if project.settings.build.run:
         from cdaf.languages._ruby import workshop
 
@@ -41,13 +47,43 @@ def obtained(project: Project, choices: Sequence[Choice], goals: Sequence[Target
         package.read(got.path, got.sha256, got.want.name)
 
     got = obtain.gems(project, choices, arrived)
-    parts = {}
+    read, parts = resolve.read(project), {}
     for label, choice in labels.items():
         if choice.kind == "gem":
             one = got[choice.spec.full]
             parts[choice.spec.full] = Part(choice, one.path, one.sha256, package.read(one.path, one.sha256, label))
+        else:
+            parts[choice.spec.full] = _sourced(choice, source.of(project, read, choice))
     _demand_fit(parts, goals)
     return parts
+
+
+def held(project: Project, collection: languages.Collection) -> dict[str, Part]:
+    """The parts again, of what was collected."""
+    archives = {each.dependency.archive: each for each in collection.archives}
+    read, parts = resolve.read(project), {}
+    for choice in resolve.of(collection.lock):
+        if choice.kind == "gem":
+            one, label = archives[f"deps/{choice.filename}"], f"{choice.spec.name} {choice.spec.number}"
+            sha256 = one.dependency.sha256
+            parts[choice.spec.full] = Part(choice, one.path, sha256, package.read(one.path, sha256, label))
+        else:
+            parts[choice.spec.full] = _sourced(choice, source.of(project, read, choice))
+    return parts
+
+
+def _sourced(choice: Choice, tree: Tree) -> Part:
+    spec = Gemspec(choice.spec.name, choice.spec.version, RUBY, "", executables=source.commands(tree))
+    return Part(choice, tree.path, tree.sha256, Reading(spec, tree.files, tree.native), tree)
+
+
+def evaluated(part: Part, place: Bench) -> dict[str, str]:
+    """The gemspecs of a git or path gem that are laid out as data, by name."""
+    if part.tree is None:
+        return {}
+    from cdaf.languages._ruby import evaluate
+
+    return evaluate.specs(part.choice.spec.name, part.tree, place)
 
 
 def of_target(parts: Mapping[str, Part], target: Target) -> dict[str, Part]:
@@ -82,12 +118,13 @@ def _archive(part: Part) -> languages.Archive:
             name=spec.name,
             version=spec.version,
             purl=purl(spec.name, spec.version, spec.platform),
-            archive=f"deps/{choice.filename}",
+            archive=part.archive,
             sha256=part.sha256,
             platforms=choice.platforms,
             group="main" if choice.main else "smoke",
-            url=obtain.public(choice.remote, spec),
-            hash=choice.hash,
+            url=obtain.public(choice.remote, spec) if part.tree is None else None,
+            hash=choice.hash or None,
+            built_from=source.origin(choice) if part.tree else None,
             license=part.reading.spec.license or None,
             requires=spec.requires,
         ),

@@ -9,6 +9,7 @@ import msgspec
 from cdaf import progress
 from cdaf.images.content import Content, of_file
 from cdaf.images.plan import Entry, Place, Unpack
+from cdaf.languages._ruby import source
 from cdaf.languages._ruby.gemspec import dump
 from cdaf.languages._ruby.native import Built, Part
 from cdaf.languages._ruby.values import Target
@@ -26,12 +27,17 @@ load Gem.activate_bin_path({gem}, {command}, ">= 0.a")
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """A gem to be laid out; `skip` are its files that are left out, `built` what its build added."""
+    """A gem to be laid out; `skip` are its files that are left out, `built` what its build added.
+
+    `first` is false where another gem of the same repository lays that out.
+    """
 
     part: Part
     built: Built | None = None
     skip: tuple[str, ...] = ()
     skip_built: tuple[str, ...] = ()
+    first: bool = True
+    specs: dict[str, str] = {}  # gemspecs of a git or path gem that are laid out as data
 
     @property
     def name(self) -> str:
@@ -64,9 +70,13 @@ def entries(
     """How the plan lays out one gem."""
     spec, full = each.part.reading.spec, each.name
     variant = f"{target.platform.replace('/', '-')}{'-smoke' if target.smoke else ''}"
-    found: list[Entry] = [Unpack(f"deps/{each.part.choice.filename}", f"{target.home}/gems/{full}", skip=each.skip)]
-    member = frame.generate(generated, f"{full}/{full}.gemspec", spec.text.encode(), variant)
-    found.append(Place(member, f"{target.home}/specifications/{full}.gemspec"))
+    found: list[Entry] = []
+    if each.part.tree is None:
+        member = frame.generate(generated, f"{full}/{full}.gemspec", spec.text.encode(), variant)
+        found.append(Unpack(each.part.archive, f"{target.home}/gems/{full}", skip=each.skip))
+        found.append(Place(member, f"{target.home}/specifications/{full}.gemspec"))
+    elif each.first:
+        found += _source(each, target, generated, variant)
     for command in spec.executables:
         if owners.get(command) == full:
             text = _COMMAND.format(program=target.program, command=dump(command, ""), gem=dump(spec.name, ""))
@@ -74,6 +84,25 @@ def entries(
             found.append(Place(member, f"{target.home}/bin/{command}", 0o755))
     if each.built is not None:
         found.append(Unpack(_keep(kept, each, each.built, variant), target.home, skip=each.skip_built))
+    return found
+
+
+def _source(each: Spread, target: Target, generated: Generated, variant: str) -> list[Entry]:
+    """A git or path gem where Bundler looks for it."""
+    below, stem = source.place(each.part.choice, target), source.stem(each.part.choice)
+    found: list[Entry] = [Unpack(each.part.archive, below, skip=tuple(sorted({*each.skip, *each.specs})))]
+    for name, text in sorted(each.specs.items()):
+        found.append(Place(frame.generate(generated, f"{stem}/{name}", text.encode(), variant), f"{below}/{name}"))
+    return found
+
+
+def first_of_archives(spread: Sequence[Spread]) -> list[Spread]:
+    """The same gems; of those that share a repository only the first lays it out."""
+    seen: set[str] = set()
+    found = []
+    for each in spread:
+        found.append(msgspec.structs.replace(each, first=each.part.archive not in seen))
+        seen.add(each.part.archive)
     return found
 
 

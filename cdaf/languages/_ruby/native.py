@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from cdaf.images import tarform
 from cdaf.images.content import Content
 from cdaf.images.plan import Entry, Place, Unpack
 from cdaf.images.tarform import Header
-from cdaf.languages._ruby import package
+from cdaf.languages._ruby import package, source
 from cdaf.languages._ruby.package import Reading
+from cdaf.languages._ruby.source import Tree
 from cdaf.languages._ruby.values import Choice, Target
 from cdaf.languages._shared import container, memo, scratch, tree
 from cdaf.projects import pins as pinned
@@ -84,12 +84,18 @@ class Built(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A gem at hand: what the lock says, where its file is, what it holds."""
+    """A gem at hand: what the lock says, where its file is, what it holds; `tree` is a git or path gem's source."""
 
     choice: Choice
     path: Path
     sha256: str
     reading: Reading
+    tree: Tree | None = None
+
+    @property
+    def archive(self) -> str:
+        """Its name in the bundle; gems of one repository share one."""
+        return f"deps/{self.choice.filename if self.tree is None else f'{source.stem(self.choice)}.tar'}"
 
     @property
     def builds(self) -> bool:
@@ -253,6 +259,8 @@ def archive(part: Part) -> Content:
 
 def _recorded(taken: bytes, missing: Sequence[str]) -> dict[str, Built]:
     """What each build made, as an archive whose bytes hang on that alone."""
+    import tarfile
+
     files: dict[str, dict[str, tuple[bytes, bool]]] = {name: {} for name in missing}
     failure = "what building gems left cannot be taken"
     with tree.sound(failure, "lock another version"), tarfile.open(fileobj=io.BytesIO(taken)) as archive:
@@ -260,8 +268,8 @@ def _recorded(taken: bytes, missing: Sequence[str]) -> dict[str, Built]:
             path = member.name.partition("/")[2]
             owner = (_OWNER.match(path) or ("", ""))[1]
             if member.isfile() and owner in files and not _LEFT.fullmatch(path):
-                source: Any = archive.extractfile(member)
-                files[owner][path] = (source.read(), bool(member.mode & 0o100))
+                opened: Any = archive.extractfile(member)
+                files[owner][path] = (opened.read(), bool(member.mode & 0o100))
     return {name: _kept(found) for name, found in files.items()}
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import posixpath
 import re
 import zlib
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cdaf.bases import elf
 from cdaf.bases.elf import Elf
 from cdaf.errors import ImageError, ResolveError, faults
-from cdaf.images import content, tarread
+from cdaf.images import content
 from cdaf.images.content import Reader
 from cdaf.languages._ruby import gemspec
 from cdaf.languages._ruby.gemspec import Gemspec
 from cdaf.languages._shared import memo
+
+if TYPE_CHECKING:
+    from cdaf.images.tarread import Member
 
 ENTRANCE = "Init_"  # the function by which Ruby enters an extension, before the extension's name
 _MOST = 1 << 24  # bytes of a description; real ones have thousands
@@ -30,6 +35,7 @@ class Reading(msgspec.Struct, frozen=True):
     native: dict[str, Elf] = {}
 
 
+@lru_cache(maxsize=4096)
 def read(path: Path, sha256: str, label: str) -> Reading:
     """What the gem at `path` holds, read once for all runs; `label` is for messages. Raises ResolveError."""
     name = memo.key("gem", sha256)
@@ -41,6 +47,8 @@ def read(path: Path, sha256: str, label: str) -> Reading:
 
 
 def _read(path: Path, label: str) -> Reading:
+    from cdaf.images import tarread
+
     hint = "lock another version"
     try:
         with content.reading(content.of_file(path, "")) as reader:
@@ -64,6 +72,8 @@ def _inflated(reader: Reader) -> bytes:
 
 
 def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
+    from cdaf.images import tarread
+
     names: list[str] = []
     native: dict[str, Elf] = {}
     wrong: list[str] = []
@@ -82,7 +92,7 @@ def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
     return names, native, wrong
 
 
-def _fault(member: tarread.Member, seen: set[str]) -> str:
+def _fault(member: Member, seen: set[str]) -> str:
     """What makes a path unfit to be spread below the gem's folder."""
     name = member.name
     if not name or name != posixpath.normpath(name) or ".." in name.split("/") or re.search(r"[\x00-\x1f\x7f]", name):

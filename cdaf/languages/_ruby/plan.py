@@ -27,7 +27,7 @@ _PROBE = (
 def plan(project: Project, collection: languages.Collection) -> languages.Planned:
     """Lay out every platform. Raises ResolveError, ProjectError."""
     lock, read = collection.lock, resolve.read(project)
-    parts = collect.obtained(project, resolve.of(lock), resolve.targets(project, lock.pins))
+    parts = collect.held(project, collection)
     generated: Generated = {}
     kept: dict[str, Content] = {}
     made = _made(project, collection, generated)
@@ -55,9 +55,9 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
 def _spread(
     project: Project, collection: languages.Collection, parts: Mapping[str, Part], target: Target
 ) -> list[Spread]:
-    own = collect.of_target(parts, target)
-    built = native.built(native.bench(project, collection.lock.pins, target), own)
-    return [Spread(part, built.get(name)) for name, part in sorted(own.items())]
+    own, place = collect.of_target(parts, target), native.bench(project, collection.lock.pins, target)
+    built = native.built(place, own)
+    return [Spread(part, built.get(name), specs=collect.evaluated(part, place)) for name, part in sorted(own.items())]
 
 
 def _made(project: Project, collection: languages.Collection, generated: Generated) -> dict[str, Place]:
@@ -78,7 +78,7 @@ def _image(
     generated: Generated,
     kept: dict[str, Content],
 ) -> ImagePlan:
-    packages = {each.name: each for each in spread}
+    packages = {each.name: each for each in content.first_of_archives(spread)}
     commands = content.commands(spread)
 
     def entries(name: str) -> list[Entry]:
@@ -103,7 +103,8 @@ def _checks(
 ) -> SmokePlan:
     """The checks' layers on top of the image, or whole on a base of their own."""
     commands = content.commands(spread)
-    entries = [entry for each in spread for entry in content.entries(each, target, commands, generated, kept)]
+    only = content.first_of_archives(spread)
+    entries = [entry for each in only for entry in content.entries(each, target, commands, generated, kept)]
     placed = set() if target.smoke else {file.name for file in project.files}
     files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in placed)
     without = resolve.left_out(project, read, checks=True)

@@ -28,12 +28,18 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
         generated: Generated = {}
         held: dict[str, Content] = {}
-        built = native.built(Bench(target, target.base), parts)
-        spread = [Spread(part, built.get(name)) for name, part in sorted(parts.items())]
+        place = Bench(target, target.base)
+        built = native.built(place, parts)
+        spread = content.first_of_archives(
+            [
+                Spread(part, built.get(name), specs=collect.evaluated(part, place))
+                for name, part in sorted(parts.items())
+            ]
+        )
         owners = content.commands(spread)
         laid: list[Entry] = service.entries(project, resolve.read(project), (), generated)
         laid += [entry for each in spread for entry in content.entries(each, target, owners, generated, held)]
-        held |= {f"deps/{part.choice.filename}": native.archive(part) for part in parts.values()}
+        held |= {part.archive: native.archive(part) for part in parts.values()}
         return laid, {**held, **{name: of_bytes(data) for name, data in generated.items()}}
 
     digests = tuple(sorted(part.sha256 for part in parts.values()))
