@@ -10,7 +10,7 @@ import msgspec
 from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import Entry, Link, Place, Rewrite, Unpack
 from cdaf.languages._node.collect import Held
-from cdaf.languages._node.reading import Package, Reading
+from cdaf.languages._node.reading import Moved, Package, Reading
 from cdaf.languages._node.values import MODULES, Alias, Choice, Places
 from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
@@ -29,13 +29,19 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """One package at its place; `gone` are paths of its archive that the image is not given."""
+    """One package at its place; `gone` are paths of its archive that the image is not given.
+
+    `elsewhere` are those that the service places itself, `bins` its links in `.bin` folders, `programs` the paths
+    below its folder that they lead to.
+    """
 
     held: Held
     prefix: str
     gone: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
     made: tuple[Made, ...] = ()
     bins: tuple[Link, ...] = ()
+    programs: frozenset[str] = frozenset()
 
     @property
     def choice(self) -> Choice:
@@ -76,9 +82,10 @@ def spreads(
     for each in listed:
         prefix = places.of(each.choice.path)
         fresh = made.get(each.choice.path, ())
-        gone = {path for path in each.reading.files if f"{prefix}/{path}" in taken} if taken else set()
-        gone |= {*_superseded(each, inside), *(one.path for one in fresh)}
-        found.append(Spread(each, prefix, frozenset(gone), tuple(one for one in fresh if one.content)))
+        elsewhere = (path for path in each.reading.files if f"{prefix}/{path}" in taken)
+        gone = frozenset({*_superseded(each, inside), *(one.path for one in fresh)})
+        kept = tuple(one for one in fresh if one.content)
+        found.append(Spread(each, prefix, gone, frozenset(elsewhere) if taken else frozenset(), kept))
     return with_programs(found, aliases, places)
 
 
@@ -107,15 +114,25 @@ def with_programs(found: Sequence[Spread], aliases: Sequence[Alias], places: Pla
             ]
     through = [(alias.path, "", targets[alias.target]) for alias in aliases if alias.target in targets]
     given: dict[str, Link] = {}
-    owned: dict[str, list[Link]] = {}
+    known: dict[str, set[str]] = {}
+    owned: dict[str, dict[str, Link]] = {}
     for path, folder, each in [*sorted(queue, key=_rank), *sorted(through, key=_rank)]:
         filled = {*each.paths()}
         for name, target in each.reading.packages.get(folder, Package()).bin.items():
             link = _link(path, name, target, places)
-            if link and link.path not in given and posixpath.join(folder, target) in filled:
+            program = posixpath.join(folder, target)
+            if link and link.path not in given and program in filled:
                 given[link.path] = link
-                owned.setdefault(each.choice.path, []).append(link)
-    return [msgspec.structs.replace(each, bins=tuple(owned.get(each.choice.path, ()))) for each in found]
+                owned.setdefault(each.choice.path, {})[link.path] = link
+                known.setdefault(each.choice.path, set()).add(program)
+    return [
+        msgspec.structs.replace(
+            each,
+            bins=tuple(owned.get(each.choice.path, {}).values()),
+            programs=frozenset(known.get(each.choice.path, ())),
+        )
+        for each in found
+    ]
 
 
 def _rank(waiting: tuple[str, str, Spread]) -> tuple[int, list[int], str]:
@@ -135,17 +152,18 @@ def _link(path: str, name: str, target: str, places: Places) -> Link | None:
 def entries(spread: Spread, generated: Generated, kept: dict[str, Content]) -> list[Entry]:
     """How the plan spreads one package; small files that it places are `generated`, larger ones `kept`."""
     told = spread.reading
+    absent = spread.gone | spread.elsewhere
     written = {each.path for each in told.written}
-    skip = {*told.skip, *(told.files[path] for path in spread.gone if path not in written)}
+    skip = {*told.skip, *(told.files[path] for path in absent if path in told.files and path not in written)}
     rewrites = tuple(
         Rewrite(each.member, f"{spread.prefix}/{each.path}", each.mode)
         for each in told.moved
-        if each.path not in spread.gone
+        if each.path not in absent and (each.mode is None or each.path in spread.programs or _is_renamed(each))
     )
     found: list[Entry] = [Unpack(spread.archive, spread.prefix, 1, rewrites, tuple(sorted(skip)))]
     stem = spread.archive.rpartition("/")[2].removesuffix(".tgz")
     for each in told.written:
-        if each.path not in spread.gone:
+        if each.path not in absent:
             member = frame.generate(generated, f"{stem}/{each.path}", each.data, "package")
             found.append(Place(member, f"{spread.prefix}/{each.path}", each.mode))
     for one in spread.made:
@@ -155,6 +173,10 @@ def entries(spread: Spread, generated: Generated, kept: dict[str, Content]) -> l
         kept[member] = one.content
         found.append(Place(member, f"{spread.prefix}/{one.path}", 0o755 if one.executable else 0o644))
     return [*found, *spread.bins]
+
+
+def _is_renamed(moved: Moved) -> bool:
+    return moved.member.partition("/")[2] != moved.path
 
 
 def links(aliases: Iterable[Alias], places: Places) -> list[Link]:

@@ -6,7 +6,8 @@ import base64
 import binascii
 import posixpath
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def parse(path: Path, data: bytes) -> Lockfile:
         except msgspec.ValidationError as error:
             wrong.append(f"{key!r}: {error}")
     wrong += [fault for key, entry in packages.items() for fault in _odd(key, entry)]
+    wrong += _alike(packages)
     if not wrong and "" not in packages:
         wrong.append('it has no entry "" for the project itself')
     if wrong:
@@ -152,17 +154,25 @@ def _decoded(path: Path, kind: Any) -> Any:
 
 def _odd(key: str, entry: Entry) -> Iterator[str]:
     """Why nothing can stand at a path, or have such a name and version: what npm writes itself is never odd."""
-    head, _, tail = f"/{key}".rpartition(f"/{MODULES}/")
-    named = bool(head or tail) and f"/{MODULES}/" in f"/{key}"
-    parts = f"/{key}".split(f"/{MODULES}/")
-    folder = parts[0].lstrip("/")
-    plain = _is_plain(folder) and not any(ord(letter) < 32 or letter in "\\\x7f" for letter in key)
-    if not plain or (named and not all(_PACKAGE.fullmatch(part) and not _is_dotted(part) for part in parts[1:])):
+    folder, *names = f"/{key}".split(f"/{MODULES}/")
+    plain = (
+        _is_plain(folder[1:]) and key[:1] != "/" and not any(ord(letter) < 32 or letter in "\\\x7f" for letter in key)
+    )
+    if not plain or not all(_PACKAGE.fullmatch(name) and not _is_dotted(name) for name in names):
         yield f"{key!r} is no path of a package"
-    if entry.name and (not _PACKAGE.fullmatch(entry.name) or _is_dotted(entry.name)) and key:
+    if entry.name and key and (not _PACKAGE.fullmatch(entry.name) or _is_dotted(entry.name)):
         yield f"{key!r} has the name {entry.name!r}, which no package has"
-    if named and entry.version and not _VERSION.fullmatch(entry.version):
+    if names and not entry.link and not _VERSION.fullmatch(entry.version):
         yield f"{key!r} has the version {entry.version!r}, which no package has"
+
+
+def _alike(keys: Iterable[str]) -> Iterator[str]:
+    """Paths that some file systems take for one; npm's own tree has no two of them either."""
+    known: dict[str, str] = {}
+    for key in keys:
+        other = known.setdefault(unicodedata.normalize("NFKD", key).lower(), key)
+        if other != key:
+            yield f"{other!r} and {key!r} differ in letter case alone"
 
 
 def _is_dotted(name: str) -> bool:
