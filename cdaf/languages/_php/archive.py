@@ -58,25 +58,28 @@ class _Raw(msgspec.Struct, frozen=True):
     data: bytes
 
 
-def read(path: Path, sha256: str, label: str) -> Reading:
-    """Read an archive, or recall what it held. Raises ResolveError for one that is damaged or unsafe."""
-    name = memo.key("php archive", sha256)
+def read(path: Path, sha256: str, label: str, *, whole: bool = False) -> Reading:
+    """Read an archive, or recall what it held; `whole` says that it has no top folder to be taken off.
+
+    Raises ResolveError for one that is damaged or unsafe.
+    """
+    name = memo.key("php archive", sha256, str(whole))
     known = memo.load(name, Reading)
     if known is None:
         with tree.sound(f"the archive of {label} cannot be read", "lock another version"):
-            known = _reading(list(_members(path)))
+            known = _reading(list(_members(path)), whole=whole)
         memo.save(name, known)
     return known
 
 
-def _reading(members: list[_Raw]) -> Reading:
+def _reading(members: list[_Raw], *, whole: bool) -> Reading:
     wrong = [f"{each.name!r} leaves the archive" for each in members if not _is_inside(each.name)]
     names = [each.name for each in members]
     wrong += sorted({f"{name!r} is there twice" for name in names if names.count(name) > 1} if _doubles(names) else ())
     wrong += [f"the link {each.name} leaves the archive" for each in members if each.link and not _stays(each)]
-    if wrong:
-        raise ValueError(", ".join(wrong[:10]))
-    top = _top(names)
+    if wrong or not members:
+        raise ValueError(", ".join(wrong[:10]) or "it holds no file")
+    top = "" if whole else _top(names)
     items = {each.name.removeprefix(top): _item(each) for each in members if each.name.startswith(top)}
     above = {parent for path in items for parent in _above(path)}
     if clash := sorted(above & items.keys()):

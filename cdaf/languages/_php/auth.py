@@ -6,7 +6,6 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,11 +26,12 @@ def home() -> Path:
 
 
 def headers(root: Path) -> fetch.Headers:
-    """A function from a URL to the headers that log in there; the environment goes before the project's own file."""
+    """A function from a URL to the headers that log in there; the environment goes before files.
 
-    @lru_cache(maxsize=1)
-    def known() -> list[dict[str, Any]]:
-        return list(_tables(root))
+    Raises ProjectError for settings that are no JSON.
+    """
+
+    known = list(_tables(root))
 
     def of(url: str) -> Mapping[str, str]:
         parts = urlsplit(url)
@@ -41,7 +41,7 @@ def headers(root: Path) -> fetch.Headers:
             return {"Authorization": _basic(parts.username, parts.password or "")}
         hosts: tuple[str, ...] = (parts.netloc.rpartition("@")[2].lower(), (parts.hostname or "").lower())
         hosts = (*hosts, "github.com") if parts.hostname in _GITHUB else hosts
-        found = (_login(table, host) for table in known() for host in dict.fromkeys(hosts))
+        found = (_login(table, host) for table in known for host in dict.fromkeys(hosts))
         return next(filter(None, found), {})
 
     return of

@@ -19,7 +19,7 @@ def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     packages = [each for each in resolve.of(lock) if each.kind != "meta" and wanted(project, each)]
     held = fetching.obtain(project, packages, lock.pins.archives)
     for each in packages:
-        archive.read(held[each.name].path, held[each.name].sha256, each.label)
+        archive.read(held[each.name].path, held[each.name].sha256, each.label, whole=each.is_written_anew)
     sealed = [each for each in packages if not each.dev or project.settings.smoke.group]
     have = {each.name.lower() for each in sealed}
     archives = [_archive(project, each, held[each.name], have) for each in sealed]
@@ -69,5 +69,5 @@ def _origin(package: Package, held: Held) -> str | None:
 def member(package: Package) -> str:
     """An archive's name in the bundle."""
     version = package.version.replace("/", "_").replace(" ", "_")
-    form = package.form if package.shasum else "zip"  # what has no checksum is written anew
+    form = "zip" if package.is_written_anew else package.form
     return f"deps/{package.name.lower()}-{version}.{form}"

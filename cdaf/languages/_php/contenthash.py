@@ -65,7 +65,13 @@ def encode(value: Any) -> str:
         return f"[{','.join(map(encode, value))}]"
     if isinstance(value, float):
         return _float(value)
-    return json.dumps(value).replace("/", r"\/")
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _text(value: str) -> str:
+    """Python escapes DEL, and PHP the slash."""
+    parts = (json.dumps(part)[1:-1].replace("/", r"\/") for part in value.split("\x7f"))
+    return '"' + "\x7f".join(parts) + '"'
 
 
 def _object(value: dict[str, Any]) -> str:

@@ -159,7 +159,7 @@ def _from(package: Package, url: str, headers: fetch.Headers, moved: mirrors.Mov
 
 def _canonical(package: Package, fetched: Path, url: str) -> Held:
     sha256 = archive.canonical(fetched, package.label)
-    told = archive.tree_hash(archive.read(store.path(KIND, sha256), sha256, package.label))
+    told = archive.tree_hash(archive.read(store.path(KIND, sha256), sha256, package.label, whole=True))
     memo.save(memo.key("php tree", told), sha256)
     return Held(sha256, told, url)
 

@@ -9,6 +9,7 @@ import functools
 import io
 import json
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[O
         with archive.open("rb") as put:
             ran = engine.run(
                 started,
-                ["/bin/sh", "-c", _script(project, chosen)],
+                ["/bin/sh", "-c", _script(project, found, chosen)],
                 put=iter(lambda: put.read(1 << 20), b""),
                 take=container.OUT,
                 env={**container.VARIABLES, **_ENVIRONMENT},
@@ -173,9 +174,11 @@ def _local(found: Lockfile, chosen: Set) -> bytes:
     return json.dumps(lock).encode()
 
 
-def _script(project: Project, chosen: Set) -> str:
+def _script(project: Project, found: Lockfile, chosen: Set) -> str:
     """POSIX shell that lets Composer install what is there, and copies what it wrote."""
     words = ("" if chosen.dev else " --no-dev") + ("" if project.settings.php.plugins else " --no-plugins")
+    if found.config.get("apcu-autoloader"):  # Composer makes up a prefix by chance
+        words += f" --apcu-autoloader-prefix={shlex.quote(found.lock['content-hash'])}"
     copies = [
         f"find {folder} -maxdepth 1 -type f -exec cp {{}} {container.OUT}/{into} \\;"
         for folder, into in (("vendor", ""), ("vendor/composer", "composer/"), ("vendor/bin", "bin/"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from cdaf import languages, progress
 from cdaf.errors import ProjectError, ResolveError, faults
@@ -125,6 +125,19 @@ def _outside(project: Project, packages: list[Package]) -> Iterator[str]:
                 yield f"{each.label} lies outside of the repository, at {each.directory}"
             elif not (folder / MANIFEST).is_file():
                 yield f"{each.label} should lie at {each.directory}, and there is no composer.json"
+            else:
+                yield from _stale(each, lockfile.manifest(folder))
+
+
+def _stale(package: Package, manifest: dict[str, Any]) -> Iterator[str]:
+    """What a folder's own composer.json says by now and the lock does not."""
+    if str(manifest.get("name")).lower() != package.name.lower():
+        yield f"{package.label}: the folder at {package.directory} is {manifest.get('name')} by now: lock again"
+    told = manifest.get("require")
+    needs = {name.lower(): each for name, each in told.items()} if isinstance(told, dict) else {}
+    differs = sorted({name for name, _ in needs.items() ^ package.needs.items()})
+    if differs:
+        yield f"{package.label}: the lock has other words than its composer.json on {', '.join(differs)}: lock again"
 
 
 def _tell_scripts(project: Project, found: Lockfile) -> None:

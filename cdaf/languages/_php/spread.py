@@ -30,7 +30,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 def of(package: Package, sealed: languages.Archive) -> Spread:
     """All that an archive holds. Raises ResolveError for one that is damaged or unsafe."""
-    reading = archive.read(sealed.path, sealed.dependency.sha256, package.label)
+    reading = archive.read(sealed.path, sealed.dependency.sha256, package.label, whole=package.is_written_anew)
     return Spread(package, sealed, reading, tuple(reading.items))
 
 

@@ -41,6 +41,11 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name} {self.version}"
 
     @property
+    def is_written_anew(self) -> bool:
+        """Whether its archive is the canonical one of its content tree, and not upstream's own bytes."""
+        return self.kind != "archive" or not self.shasum
+
+    @property
     def is_plugin(self) -> bool:
         """Whether Composer would run code of it."""
         return self.type in ("composer-plugin", "composer-installer")
