@@ -22,8 +22,10 @@ HASHES = {
     "php": ("composer.lock", r'hash = "tree-sha256:[0-9a-f]+"\n'),
     "node": ("package-lock.json", r"sha512-[A-Za-z0-9+/=]+"),
 }
+HASHES["ruby"] = ("Gemfile.lock", r'hash = "sha256:[0-9a-f]+"\n')
 HASHES["docker"] = ("Dockerfile", r'hash = "sha256:[0-9a-f]+"\n')
-ELSEWHERE = {"docker": "cdaf.lock", "php": "cdaf.lock"}  # where the hashes stand, if not in the lockfile itself
+# Where the hashes stand, if not in the lockfile itself.
+ELSEWHERE = {"docker": "cdaf.lock", "php": "cdaf.lock", "ruby": "cdaf.lock"}
 EVERY = pytest.mark.parametrize("name", languages.MODULES)
 
 

@@ -19,9 +19,10 @@ INTERPRETER = "ruby"
 
 
 def identify(root: Path) -> tuple[str | None, str | None]:
-    """None: a service's Gemfile says neither name nor version."""
-    del root
-    return None, None
+    """Name and version as a service that is a gem itself declares them, plainly; a Gemfile says neither."""
+    from cdaf.languages._ruby import gemfile
+
+    return gemfile.declared(root)
 
 
 def check(project: project.Project) -> list[str]:

@@ -81,6 +81,16 @@ def read(path: Path) -> Gemfile:
     return parse(path.read_text(errors="replace")) if path.is_file() else Gemfile(())
 
 
+def declared(root: Path) -> tuple[str | None, str | None]:
+    """The name and version of a folder's one gemspec, where they are literals."""
+    specs = sorted(root.glob("*.gemspec"))
+    text = specs[0].read_text(errors="replace") if len(specs) == 1 else ""
+    found = [
+        re.search(rf"""^\s*\w+\.{key}\s*=\s*["']([\w.-]+)["']""", text, re.MULTILINE) for key in ("name", "version")
+    ]
+    return found[0] and found[0][1], found[1] and found[1][1]
+
+
 def parse(text: str) -> Gemfile:
     """What a Gemfile's text says."""
     found = _Found([], [], [], [], [], [], [])

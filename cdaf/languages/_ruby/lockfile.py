@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from cdaf.errors import ProjectError, faults
 from cdaf.languages._ruby.values import RUBY, Dependency, Locked, Source, Spec
@@ -86,7 +86,7 @@ def credentials(data: bytes) -> Mapping[str, tuple[str, str]]:
     """The logins that addresses in the lock carry, by host and port."""
     found = {}
     for user, secret, host in re.findall(r"https?://([^/@\s:]*):?([^/@\s]*)@([^/\s]+)", data.decode(errors="replace")):
-        found[host.lower()] = (user, secret)
+        found[host.lower()] = (unquote(user), unquote(secret))
     return found
 
 
