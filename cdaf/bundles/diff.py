@@ -11,7 +11,7 @@ from cdaf.bundles import owners
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Dependency, Foretold
 from cdaf.errors import BundleError
-from cdaf.images import building, image, listing, plan
+from cdaf.images import building, image, listing, plan, sealed
 from cdaf.images.compare import Blob, Change, View, changes, config, flat, shared
 from cdaf.images.compare import images as compare_images
 
@@ -36,16 +36,34 @@ def compare(old: Bundle, new: Bundle) -> list[Change]:
 
 def _views(bundle: Bundle) -> dict[str, View]:
     """The images as they were foretold, by platform; none without a listing of what they hold."""
-    plans = {each.platform: each for each in bundle.plans.images}
+    known = {each.platform: _told_by_plan(each) for each in bundle.plans.images}
+    known |= {each.platform: _told_by_itself(bundle, each) for each in bundle.manifest.images if each.sealed}
     names = {each.platform: bundles.listing_name(each.platform) for each in bundle.manifest.images}
     return {
-        each.platform: _view(plans[each.platform], each, bundles.data(bundle, names[each.platform]))
+        each.platform: _view(each, *known[each.platform], bundles.data(bundle, names[each.platform]))
         for each in bundle.manifest.images
-        if each.platform in plans and names[each.platform] in bundle.members
+        if each.platform in known and names[each.platform] in bundle.members
     }
 
 
-def _view(wanted: plan.ImagePlan, foretold: Foretold, rows: bytes) -> View:
+def _told_by_plan(wanted: plan.ImagePlan) -> tuple[str, dict[str, str]]:
+    """Base and config of an image, as its plan has them."""
+    return _pin(wanted.base.reference, wanted.base.digest), config(image.configured(wanted))
+
+
+def _told_by_itself(bundle: Bundle, whole: Foretold) -> tuple[str, dict[str, str]]:
+    """The same of an image that is sealed whole."""
+    bases = [each for each in bundle.manifest.bases if (each.platform, each.role) == (whole.platform, "image")]
+    base = _pin(bases[0].reference, bases[0].digest) if bases else ""
+    own = sealed.config(building.contents(bundle), whole.platform, whole.digest)
+    return base, config(msgspec.json.decode(own, type=dict[str, object]))
+
+
+def _pin(reference: str, digest: str) -> str:
+    return f"{reference}@{digest}" if digest else reference
+
+
+def _view(foretold: Foretold, base: str, told: dict[str, str], rows: bytes) -> View:
     held = listing.decode(rows)
     if len(held) != len(foretold.layers):
         raise BundleError(f"the listing of {foretold.platform} is not of its layers", "package the service again")
@@ -53,8 +71,7 @@ def _view(wanted: plan.ImagePlan, foretold: Foretold, rows: bytes) -> View:
         Blob(each.name, each.digest, each.diff_id, each.size, functools.partial(tuple, inside))
         for each, inside in zip(foretold.layers, held, strict=True)
     ]
-    base = f"{wanted.base.reference}@{wanted.base.digest}" if wanted.base.digest else wanted.base.reference
-    return View(foretold.platform, foretold.digest, base, config(image.configured(wanted)), tuple(blobs))
+    return View(foretold.platform, foretold.digest, base, told, tuple(blobs))
 
 
 def _owned(found: Sequence[Change], old: Bundle, new: Bundle) -> Iterator[Change]:
@@ -71,7 +88,9 @@ def _owned(found: Sequence[Change], old: Bundle, new: Bundle) -> Iterator[Change
 
 
 def _owners(bundle: Bundle, platform: str) -> dict[str, str]:
-    [wanted] = [each for each in bundle.plans.images if each.platform == platform]
+    wanted = next((each for each in bundle.plans.images if each.platform == platform), None)
+    if wanted is None:
+        return {path.path.strip("/"): bundle.manifest.service.name for _, path in building.rows(bundle, platform)}
     known = {each.archive: each.name for each in owners.dependencies(bundle.manifest, wanted)}
     found = owners.paths(wanted.layers, wanted, building.contents(bundle), known)
     return {each.header.path: known.get(each.owner, bundle.manifest.service.name) for each in found}
@@ -103,9 +122,7 @@ def _files(bundle: Bundle) -> dict[str, str]:
 
 def _layers(bundle: Bundle) -> dict[tuple[str, str], str]:
     """Layers by platform and name, of images that were not foretold: what goes into one stands for what comes out."""
-    return {
-        (made.platform, each.name): _identity(each, bundle) for made in bundle.plans.images for each in made.layers
-    }
+    return {(made.platform, each.name): _identity(each, bundle) for made in bundle.plans.images for each in made.layers}
 
 
 def _identity(layer: plan.Layer, bundle: Bundle) -> str:

@@ -57,12 +57,14 @@ def runtime(config: bytes) -> Runtime:
 
 
 def members(images: Sequence[Image]) -> dict[str, Content]:
-    """The layout of these images, by bundle member name; each blob once."""
-    entries = [oci.entry(oci.described(each)) for each in images]
-    index = msgspec.json.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries})
+    """The layout of these images, by bundle member name; each blob once. It names what a release will publish."""
+    data, media_type, digest = oci.published(images)
+    root = Descriptor(media_type, digest, len(data), images[0].platform if len(images) == 1 else None)
+    index = msgspec.json.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [oci.entry(root)]})
     found = {
         f"{FOLDER}/oci-layout": content.of_bytes(oci.LAYOUT_FILE),
         f"{FOLDER}/index.json": content.of_bytes(index),
+        member(digest): content.of_bytes(data),
     }
     for each in images:
         found |= {member(each.digest): content.of_bytes(each.manifest)}
@@ -110,6 +112,15 @@ def read(
         for each, diff_id in zip(listed, diff_ids, strict=True)
     )
     return Image(platform, digest, manifest, data, config.digest, layers)
+
+
+def config(held: Contents, platform: str, digest: str) -> bytes:
+    """The config of such an image. Raises BundleError when the bundle does not hold it."""
+    what = f"the image of {platform}"
+    try:
+        return _small(held, parse.manifest(_small(held, digest, what), what)[0].digest, f"the config of {platform}")
+    except ResolveError as error:
+        raise BundleError(error.message, _HINT) from error
 
 
 def _small(held: Contents, digest: str, what: str) -> bytes:

@@ -94,7 +94,8 @@ def read(
     files = _by_name(_files(root, top, listed, settings.service.include, "service.include", found))
     checks = _by_name(_files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found))
     compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
-    found += rules.absent(settings, [each.name for each in files], [each.name for each in checks], listed)
+    names = [each.name for each in files], [each.name for each in checks]
+    found += rules.absent(settings, *names, listed, whole=language in languages.SEALING)
     found += stack.check(settings.smoke, [file.path for file in compose])
     if found:
         raise refusal.refuse(loaded.file.name, loaded.origins, found)

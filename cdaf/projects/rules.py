@@ -32,13 +32,16 @@ def broken(settings: Settings) -> list[str]:
     ]
 
 
-def absent(settings: Settings, files: Sequence[str], checks: Sequence[str], tracked: Collection[str]) -> list[str]:
+def absent(
+    settings: Settings, files: Sequence[str], checks: Sequence[str], tracked: Collection[str], *, whole: bool = False
+) -> list[str]:
     """What commands name and the image, or that of the checks, cannot hold.
 
     `files` enter the image, `checks` that of the checks; `tracked` is all that git tracks. All are relative to the
-    service.
+    service. Of an image that comes `whole` nobody knows what it holds.
     """
     commands = [("service.start", settings.service.start), *(("smoke.before", each) for each in settings.smoke.before)]
+    commands = [] if whole else commands
     ran = dict.fromkeys((key, name) for key, command in commands if (name := _run(command)))
     return [
         *(f"{key}: {name!r} {_why(name, tracked)}" for key, name in ran if not _enters(name, settings, files)),
