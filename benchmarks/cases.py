@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import loading, measure, publishing, service, starting
+from benchmarks import loading, measure, npm, publishing, service, starting
 from benchmarks.bench import ONE, SYNC, Bench, after, change, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
@@ -105,6 +105,8 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "start": starting.start,
     "foretell": publishing.foretell,
     "memory": memory,
+    "node-warm": npm.warm,
+    "node-cold": npm.cold,
 }
 IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm", "load", "start"})
 

@@ -124,7 +124,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         registry: Registry = self.server.registry  # type: ignore[attr-defined]
         registry.asked.append((self.path, self.headers.get("Authorization")))
-        path = unquote(self.path).lstrip("/")
+        path = unquote(self.path.partition("?")[0]).lstrip("/")
         name, sign, file = path.partition("/-/")
         if registry.login and self.headers.get("Authorization") != registry.login:
             self._answer(401, b"{}")
@@ -178,7 +178,7 @@ def programs() -> Path:
     return tool.programs()
 
 
-def npm(*words: str, cwd: Path, registry: str = "", expect: int | None = 0, **env: str) -> str:
+def npm(*words: str, cwd: Path, registry: str = "", expect: int = 0, env: Mapping[str, str] = NOWHERE) -> str:
     """Run the real npm with a home and a cache of its own; returns what it says."""
     home = cwd / ".npm-home"
     home.mkdir(exist_ok=True)
@@ -186,15 +186,15 @@ def npm(*words: str, cwd: Path, registry: str = "", expect: int | None = 0, **en
     told |= {"HOME": str(home), "PATH": f"{programs()}:{told['PATH']}", "npm_config_cache": str(home / "cache")}
     told |= {"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false"}
     told |= {"npm_config_registry": registry} if registry else {}
-    done = subprocess.run(["npm", *words], cwd=cwd, env=told | env, capture_output=True, text=True, check=False)
+    done = subprocess.run(["npm", *words], cwd=cwd, env={**told, **env}, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
-    assert expect is None or done.returncode == expect, said
+    assert done.returncode == expect, said
     return said
 
 
-def lock(folder: Path, registry: str, **env: str) -> dict[str, Any]:
+def lock(folder: Path, registry: str, env: Mapping[str, str] = NOWHERE) -> dict[str, Any]:
     """`npm install --package-lock-only`; returns the lock."""
-    npm("install", "--package-lock-only", "--ignore-scripts", cwd=folder, registry=registry, **env)
+    npm("install", "--package-lock-only", "--ignore-scripts", cwd=folder, registry=registry, env=env)
     told: dict[str, Any] = json.loads((folder / "package-lock.json").read_text())
     return told
 
@@ -208,16 +208,19 @@ def service(
     below: str = "",
 ) -> project.Project:
     """A committed service, locked by npm where there is a registry; it lies in the folder `below` of the repository."""
-    told = {"name": "svc", "version": "1.4.0", **manifest}
     root = folder / below
     own = {f"{below}/{name}".lstrip("/"): text for name, text in (("cdaf.toml", config), ("server.js", "1;\n"))}
-    makers.write(folder, {".gitignore": ".npm-home\nnode_modules\n", "package.json": json.dumps(told), **own, **files})
+    prepare(folder, manifest, {**own, **files})
     if registry:
         lock(folder, registry.url)
-    if not (folder / ".git").exists():
-        makers.git(folder, "init", "-q", "-b", "main")
-    makers.commit(folder)
+    makers.repository(folder, {})
     return project.read(root)
+
+
+def prepare(folder: Path, manifest: Mapping[str, Any], files: Files = NONE) -> None:
+    """The files of a service, neither locked nor committed."""
+    told = {"name": "svc", "version": "1.4.0", **manifest}
+    makers.write(folder, {".gitignore": ".npm-home\nnode_modules\n", "package.json": json.dumps(told), **files})
 
 
 def pinned(facts: pins.Facts = FACTS, reference: str = BASE, platforms: Sequence[str] = BOTH) -> pins.Pins:
@@ -241,22 +244,29 @@ def laid(
     found: project.Project, collection: languages.Collection, planned: languages.Planned, platform: str = BOTH[0]
 ) -> Tree:
     """What the image's own layers really hold, by path from the root on, folders left out."""
+    tree: Tree = {}
+    for made in _layers(found, collection, planned, platform):
+        for member in made:
+            if not member.isdir():
+                assert f"/{member.name}" not in tree, f"{member.name} is placed twice"
+                tree[f"/{member.name}"] = _told(made, member)
+    return tree
+
+
+def _layers(
+    found: project.Project, collection: languages.Collection, planned: languages.Planned, platform: str
+) -> Iterator[tarfile.TarFile]:
     held = {each.dependency.archive: content.of_file(each.path, each.dependency.sha256) for each in collection.archives}
     held |= {f"app/{file.name}": content.of_file(file.path) for file in found.files}
     held |= {name: content.of_bytes(data) for name, data in planned.generated.items()} | planned.kept
     image = next(each for each in planned.plans.images if each.platform == platform)
-    tree: Tree = {}
     for each in image.layers:
         out = io.BytesIO()
         stream = Stream(out)
         layer.write(each, held, plans.folders(image.layers), stream)
         stream.finish()
         with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as made:
-            for member in made:
-                if not member.isdir():
-                    assert f"/{member.name}" not in tree, f"{member.name} is placed twice"
-                    tree[f"/{member.name}"] = _told(made, member)
-    return tree
+            yield made
 
 
 def _told(made: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[str, str]:
@@ -291,3 +301,16 @@ def tree(folder: Path) -> Tree:
                 kind = "program" if path.stat().st_mode & stat.S_IXUSR else "file"
                 found[told] = (kind, hashlib.sha256(path.read_bytes()).hexdigest())
     return found
+
+
+def spread(found: project.Project, collection: languages.Collection, planned: languages.Planned, into: Path) -> None:
+    """Lay the first platform's layers out in a folder."""
+    for made in _layers(found, collection, planned, planned.plans.images[0].platform):
+        made.extractall(into, filter="tar")
+
+
+def run(*words: str | Path, cwd: Path) -> str:
+    """Run a program that has to succeed."""
+    done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -9,6 +9,7 @@ import pytest
 from cdaf.projects import project
 from tests import acceptance, makers, nodekit
 from tests.nodekit import Registry, Tree
+from tools import npm
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def test_the_example_s_tree_is_npm_s(platform: str, tmp_path: Path) -> None:
     (root / "cdaf.toml").write_text(config[:build] + without)
     makers.commit(root)
     found = project.read(root)
-    theirs = nodekit.installed(root, nodekit.tool.registry(), platform)
+    theirs = nodekit.installed(root, npm.registry(), platform)
     assert len(theirs) > 1000
     assert ours(found, platform) == theirs
 

@@ -137,8 +137,12 @@ def with_programs(found: Sequence[Spread], aliases: Sequence[Alias], places: Pla
 
 def _rank(waiting: tuple[str, str, Spread]) -> tuple[int, list[int], str]:
     path = waiting[0]
-    ranks = [_RANKS.get(letter, len(_ORDER) + ord(letter)) for letter in path.lower()]
-    return path.count(f"{MODULES}/"), ranks, path.swapcase()
+    return path.count(f"{MODULES}/"), *rank(path)
+
+
+def rank(path: str) -> tuple[list[int], str]:
+    """A path's place in the order in which npm links programs."""
+    return [_RANKS.get(letter, len(_ORDER) + ord(letter)) for letter in path.lower()], path.swapcase()
 
 
 def _link(path: str, name: str, target: str, places: Places) -> Link | None:

@@ -138,9 +138,7 @@ def packed(names: Sequence[str], told: Mapping[str, Any], ignores: Mapping[str, 
     files = told.get("files")
     wanted = [str(each).removeprefix("./") for each in files] if isinstance(files, list) else None
     if wanted is not None:
-        include = _Rules(
-            f"/{each.lstrip('/')}" if "/" in each.rstrip("/") or each in names else each for each in wanted
-        )
+        include = _Rules(_anchored(each, names) for each in wanted)
         ignored = _Rules(())
     else:
         text = ignores.get(".npmignore")
@@ -158,6 +156,11 @@ def packed(names: Sequence[str], told: Mapping[str, Any], ignores: Mapping[str, 
         return not usual.match(name) and (include.match(name) if include else not ignored.match(name))
 
     return [name for name in names if takes(name)]
+
+
+def _anchored(pattern: str, names: Sequence[str]) -> str:
+    sign, text = ("!", pattern[1:].removeprefix("./")) if pattern.startswith("!") else ("", pattern)
+    return f"{sign}/{text.lstrip('/')}" if "/" in text.rstrip("/") or text in names else pattern
 
 
 def _programs(told: Mapping[str, Any]) -> set[str]:

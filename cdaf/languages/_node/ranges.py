@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 
 _Version = tuple[int, int, int]
-_PARTIAL = r"[v=\s]*([0-9]+|[xX*])(?:\.([0-9]+|[xX*])(?:\.([0-9]+|[xX*])(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?)?"
+_PARTIAL = r"[v=\s]*([0-9]+|[xX*])(?:\.([0-9]+|[xX*])(?:\.([0-9]+|[xX*])(-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?)?"
 _COMPARATOR = re.compile(rf"(\^|~>?|>=|<=|>|<|=)?\s*{_PARTIAL}$")
 _HYPHEN = re.compile(rf"^\s*{_PARTIAL}\s+-\s+{_PARTIAL}\s*$")
 _SPACED = re.compile(r"(\^|~>?|>=|<=|>|<|=)\s+")
 _LAST = 1 << 60
+_EARLY = {"=": "!", "<=": "<", ">": ">="}
 
 
 def satisfies(version: str, wanted: str) -> bool:
@@ -29,14 +30,16 @@ def _bounds(text: str) -> Iterator[tuple[_Version, _Version]]:
     """Half-open intervals that all have to hold. Raises ValueError for what is no range."""
     hyphen = _HYPHEN.match(text)
     if hyphen:
-        low, high = hyphen.groups()[:3], hyphen.groups()[3:]
+        low, high = hyphen.groups()[:3], hyphen.groups()[4:7]
         yield _low(low), _after(high)
         return
     for each in _SPACED.sub(r"\1", text.strip()).split():
         found = _COMPARATOR.match(each)
         if not found:
             raise ValueError(each)
-        yield _bound(found[1] or "", found.groups()[1:])
+        sign = found[1] or "="
+        early = _EARLY.get(sign, sign) if found[5] else sign  # a release comes after all that came before it
+        yield ((0, 0, 0), (0, 0, 0)) if early == "!" else _bound(early, found.groups()[1:4])
 
 
 def _bound(sign: str, parts: tuple[str | None, ...]) -> tuple[_Version, _Version]:
@@ -52,7 +55,7 @@ def _bound(sign: str, parts: tuple[str | None, ...]) -> tuple[_Version, _Version
         "~": (low, tilde),
         "~>": (low, tilde),
     }
-    return found.get(sign, (low, after))
+    return found.get(sign, (low, after))  # "=", and a version alone
 
 
 def _caret(parts: tuple[str | None, ...]) -> _Version:

@@ -100,4 +100,5 @@ def _missing(lock: Lockfile) -> Iterator[str]:
         for edge in edges:
             if edge.to is None and not edge.optional and not edge.peer and not lock.packages[key].extraneous:
                 who = re.sub(r"^.*node_modules/", "", key) or "package.json"
-                yield f"{edge.name}, which {who} needs, is not in the lock"
+                why = " (npm leaves what folders beside a project need to themselves: make it a workspace)"
+                yield f"{edge.name}, which {who} needs, is not in the lock{why if who.startswith('../') else ''}"
