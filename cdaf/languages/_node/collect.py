@@ -69,6 +69,13 @@ def obtain(project: Project, choices: Sequence[Choice]) -> list[Held]:
     return _held(project, root, choices, where)
 
 
+def identity(project: Project, choice: Choice) -> str:
+    """What decides the bytes of a choice; of a folder, what git tracks in it."""
+    if choice.kind != "folder":
+        return choice.identity
+    return pack.folder(lockfile.find(project.root, project.repository).parent, choice).sha256
+
+
 def _url(config: Config, root: Path, choice: Choice) -> str:
     if choice.kind == "file":
         return str((root / choice.url).resolve())

@@ -91,6 +91,8 @@ def spreads(
 
 def _superseded(held: Held, inside: set[str]) -> Iterator[str]:
     """What a tarball brings of packages that the lock has from elsewhere at the same place."""
+    if not held.reading.bundles:
+        return
     below = [path for path in held.reading.files if path.startswith(f"{MODULES}/")]
     others = [
         path[len(held.choice.path) + 1 :]

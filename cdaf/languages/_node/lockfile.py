@@ -8,6 +8,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def read(path: Path) -> Lockfile:
     return parse(path, path.read_bytes())
 
 
+@lru_cache(maxsize=4)
 def parse(path: Path, data: bytes) -> Lockfile:
     """The lock of these bytes; `path` is for messages and for what it names by relative paths."""
     try:

@@ -11,7 +11,7 @@ from cdaf.images.content import Content
 from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
 from cdaf.languages._node import audit, collect, exclude, layout, resolve, scripts
 from cdaf.languages._node.collect import Held
-from cdaf.languages._node.layout import Spread
+from cdaf.languages._node.layout import Made, Spread
 from cdaf.languages._node.resolve import Chosen
 from cdaf.languages._node.values import FOLDER, MODULES, Alias, Places, Target
 from cdaf.languages._shared import frame
@@ -76,13 +76,23 @@ def _spread(work: _Work, target: Target, pins: Pins) -> list[Spread]:
     project = work.project
     held = [each for each in work.held if target.platform in each.choice.main]
     aliases = _aliases(work, target, smoke=False)
-    plain = layout.spreads(held, aliases, work.places)
-    made = scripts.made(project, pins, held, plain, aliases, target)
+    made = _scripted(work, held, aliases, target, pins)
     own = {*(each.name for each in project.files), *work.outputs}
     taken = frozenset(f"{FOLDER}/{name}" for name in own)
     spread = layout.spreads(held, aliases, work.places, taken=taken, made=made)
+    if not project.settings.image.exclude:
+        return spread
     spread = exclude.apply(spread, project.settings.image.exclude, work.used)
     return layout.with_programs(spread, aliases, work.places)
+
+
+def _scripted(
+    work: _Work, held: Sequence[Held], aliases: Sequence[Alias], target: Target, pins: Pins
+) -> dict[str, tuple[Made, ...]]:
+    if not work.project.settings.node.scripts:
+        return {}
+    plain = layout.spreads(held, aliases, work.places)
+    return scripts.made(work.project, pins, held, plain, aliases, target)
 
 
 def _aliases(work: _Work, target: Target, *, smoke: bool) -> list[Alias]:
@@ -123,8 +133,7 @@ def _checks(work: _Work, target: Target, pins: Pins) -> SmokePlan:
     project = work.project
     held = [each for each in work.held if target.platform in each.choice.smoke]
     aliases = _aliases(work, target, smoke=True)
-    plain = layout.spreads(held, aliases, work.places)
-    made = scripts.made(project, pins, held, plain, aliases, target) if target.smoke else {}
+    made = _scripted(work, held, aliases, target, pins) if target.smoke else {}
     spread = layout.spreads(held, aliases, work.places, made=made)
     entries = [*layout.links(aliases, work.places), *(entry for each in spread for entry in _entries(work, each))]
     known = set() if target.smoke else {*(file.name for file in project.files), *work.outputs}

@@ -61,7 +61,8 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     """A tarball, read once; paths are below the package's folder.
 
     `files` has each path's member, `skip` the members that no path has, `moved` and `written` the exceptions,
-    `packages` the package itself at "" and those bundled in it at their folders, `native` what ELF files ask for.
+    `packages` the package itself at "" and those bundled in it at their folders, `native` what ELF files ask for;
+    `bundles` says whether it has a node_modules of its own.
     """
 
     files: dict[str, str]
@@ -70,6 +71,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     written: tuple[Written, ...] = ()
     packages: dict[str, Package] = {}
     native: dict[str, Elf] = {}
+    bundles: bool = False
 
     @property
     def package(self) -> Package:
@@ -162,6 +164,7 @@ def _reading(members: Sequence[Member], held: IO[bytes], *, linked: bool) -> Rea
         tuple(written),
         packages,
         dict(_native(last, held)),
+        any(path.startswith(f"{MODULES}/") for path in last),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,11 +98,16 @@ def _base(pins: Pins, reference: str, platform: str) -> pinned.Base:
 def tools(project: Project, target: Target) -> Chosen:
     """What [build] commands find beside them: development dependencies too, for one target."""
     lock = read(project)
-    graph, service = graphs.make(lock.packages), _member(project, lock)
+    return _tools(project.repository, lock.path, lock.data, _member(project, lock), target)
+
+
+@lru_cache(maxsize=4)
+def _tools(repository: Path, path: Path, data: bytes, service: str, target: Target) -> Chosen:
+    lock = lockfile.parse(path, data)
+    graph = graphs.make(lock.packages)
     keys = select.everything(graph, service, target)
     select.demand(graph, {target: keys})
-    root = lock.path.parent
-    found, links = select.choices(root, project.repository, lock, graph, {target.platform: keys}, {})
+    found, links = select.choices(path.parent, repository, lock, graph, {target.platform: keys}, {})
     return Chosen(tuple(found), tuple(links))
 
 

@@ -21,14 +21,15 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
         return ()
     target, places = _target(project, pins), resolve.places(project)
     chosen = resolve.tools(project, target)
-    held = collect.obtain(project, chosen.choices)
 
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
         own = frozenset(f"{FOLDER}/{leaf.name}" for leaf in tree.tracked(project.root))
+        held = collect.obtain(project, chosen.choices)
         spread = layout.spreads(held, chosen.aliases, places, taken=own)
         return layout.whole(spread, chosen.aliases, places)
 
-    digests = tuple(sorted(f"{each.choice.path} {each.archive.dependency.sha256}" for each in held))
+    # The lock's hashes say which bytes these are: unless the commands have to run, none of them is needed.
+    digests = tuple(sorted(f"{each.path} {collect.identity(project, each)}" for each in chosen.choices))
     told = {**plan.environment(places), "NODE_ENV": "development", "CI": "true"}
     return commands.outputs(project, Workshop(target.base, digests, lay, told, (MODULES,)))
 
