@@ -78,10 +78,12 @@ def test_any_text_is_read(text: str) -> None:
     gemfile.parse(text)
 
 
-def faults(text: str, dependencies: list[str], specs: dict[str, list[str]] | None = None) -> list[str]:
+def faults(
+    text: str, dependencies: list[str], specs: dict[str, list[str]] | None = None, source: str = rubykit.INDEX
+) -> list[str]:
     named = [each.split(" ")[0].rstrip("!") for each in dependencies]
     locked = lockfile.parse(rubykit.lock(specs or {f"{each} (1.5.0)": [] for each in named}, dependencies))
-    return list(stale.faults(gemfile.parse(text), locked, Path("/nowhere")))
+    return list(stale.faults(gemfile.parse(f'{text}\nsource "{source}"\n'), locked, Path("/nowhere")))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,12 @@ def test_a_lock_out_of_step_is_told(text: str, dependencies: list[str], said: st
 def test_a_lock_that_lacks_what_its_gems_need_is_told() -> None:
     told = faults('gem "a"', ["a"], {"a (1.5.0)": ["gone (~> 1)", "bundler"]})
     assert told == ["a 1.5.0 needs gone, and no section of the lock has it"]
+
+
+def test_an_index_that_only_the_lock_names_is_told() -> None:
+    told = faults('gem "a"', ["a"], source="https://other.example.invalid")
+    assert told == [f"the lock takes gems from {rubykit.INDEX}, and the Gemfile does not name it as a source"]
+    assert not faults(f'gem "a"\nsource "{rubykit.INDEX}/" do\nend', ["a"], source="https://other.example.invalid")
 
 
 def test_groups_decide_what_an_image_holds() -> None:

@@ -288,7 +288,11 @@ def test_gems_of_folders_and_of_the_service_itself(index: Index, tmp_path: Path)
 def test_gems_of_folders_elsewhere_are_refused(remote: str, index: Index, tmp_path: Path) -> None:
     lock = rubykit.lock({}, ["e!"], before=f"PATH\n  remote: {remote}\n  specs:\n    e (1.0)\n")
     spec = 'Gem::Specification.new { |s| s.name = "e" }\n'
-    own = {"svc/Gemfile": 'gem "e", path: "x"\n', "svc/Gemfile.lock": lock, "svc/cdaf.toml": rubykit.CONFIG}
+    own = {
+        "svc/Gemfile": f'source "{INDEX}"\ngem "e", path: "x"\n',
+        "svc/Gemfile.lock": lock,
+        "svc/cdaf.toml": rubykit.CONFIG,
+    }
     makers.repository(tmp_path / "repo", {**own, "svc/app.rb": "", "usr/e.gemspec": spec})
     with pytest.raises(ProjectError, match="the gem e lies at"):
         rubykit.through(project.read(tmp_path / "repo" / "svc"))
@@ -303,7 +307,7 @@ def test_gems_of_git_repositories_stand_by_their_commit(index: Index, tmp_path: 
     commit = makers.git(upstream, "rev-parse", "HEAD")
     before = f"GIT\n  remote: {upstream.as_uri()}\n  revision: {commit}\n  specs:\n    ledger (1.0)\n    more (1.0)\n"
     lock = rubykit.lock({}, ["ledger!", "more!"], before=before)
-    gemfile = 'gem "ledger", git: "https://x.invalid"\ngem "more", git: "https://x.invalid"\n'
+    gemfile = 'source "https://gems.example.invalid"\ngem "ledger", git: "https://x.invalid"\ngem "more", git: "https://x.invalid"\n'
     found = rubykit.service(tmp_path / "svc", gemfile, lock)
     collection, planned = rubykit.through(found)
     tree = rubykit.laid(found, collection, planned)
@@ -318,7 +322,8 @@ def test_sources_with_extensions_are_refused_with_the_way_out(index: Index, tmp_
     before = "PATH\n  remote: n\n  specs:\n    n (1.0)\n"
     spec = 'Gem::Specification.new { |s| s.extensions = ["ext/extconf.rb"] }\n'
     lock = rubykit.lock({}, ["n!"], before=before)
-    found = rubykit.service(tmp_path / "svc", 'gem "n", path: "n"\n', lock, {"n/n.gemspec": spec})
+    gemfile = f'source "{INDEX}"\ngem "n", path: "n"\n'
+    found = rubykit.service(tmp_path / "svc", gemfile, lock, {"n/n.gemspec": spec})
     message = refused(ResolveError, found)
     assert "n.gemspec of n has extensions to build" in message
     assert "serve it from an index" in message
@@ -361,7 +366,8 @@ def test_logins_come_from_where_bundler_keeps_them(
     else:
         monkeypatch.delenv(settings.key(f"mirror.{INDEX}/"))
         lock = LOCK.replace(f"{INDEX}/", f"http://robot:s3cret%401@{host}/")
-    found = rubykit.service(tmp_path / "svc", GEMFILE, lock, files)
+    gemfile = GEMFILE.replace(INDEX, index.url) if how == "lock" else GEMFILE
+    found = rubykit.service(tmp_path / "svc", gemfile, lock, files)
     collection, planned = rubykit.through(found)
     sealed = [*planned.generated.values(), *collection.lock.files.values()]
     assert not any(b"s3cret" in each for each in sealed)
@@ -403,8 +409,9 @@ def test_settings_have_bundler_s_order(tmp_path: Path) -> None:
 def test_a_section_of_several_indexes_is_asked_in_turn(index: Index, tmp_path: Path) -> None:
     lock = LOCK.replace("  specs:", f"  remote: {index.url}/\n  specs:")
     with rubykit.serving() as other:
-        other.add("c")
-        rubykit.through(rubykit.service(tmp_path / "svc", GEMFILE, lock))
+        lock = lock.replace("  specs:", f"  remote: {other.url}/\n  specs:")
+        gemfile = f'{GEMFILE}source "{index.url}"\nsource "{other.url}"\n'
+        rubykit.through(rubykit.service(tmp_path / "svc", gemfile, lock))
 
 
 def test_a_base_without_ruby_or_its_version_is_refused(index: Index, tmp_path: Path) -> None:

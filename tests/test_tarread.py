@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from cdaf.errors import ImageError
 from cdaf.images import content, layer, listing, plan
 from cdaf.images.coder import Stream
-from tests import images
+from tests import images, rubykit
 
 FILES: images.Members = {
     "package/package.json": b'{"name": "x"}',
@@ -216,3 +217,38 @@ def test_pax_records_that_make_no_sense_are_damage(tmp_path: Path, records: dict
         made.addfile(info, io.BytesIO(b"x"))
     with pytest.raises(ImageError, match="a damaged archive"):
         written((unpack(),), {"deps/x.tgz": out.getvalue()}, tmp_path / "out")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_gem_s_files_are_the_archive_in_it(tmp_path: Path, stored: bool) -> None:
+    """RubyGems' `data.tar.gz`, from memory or from the middle of a file as in a bundle; by its name a gem is known."""
+    data = rubykit.gem("a", files={"bin/a": "#!/usr/bin/env ruby\n", "notes.txt": "x" * 5000})
+    held = content.of_bytes(data)
+    if stored:
+        (tmp_path / "bundle").write_bytes(b"before" + data + b"after")
+        held = content.Content(held.sha256, len(data), tmp_path / "bundle", 6)
+    laid = layer.paths(_gem("deps/a-1.gem"), {"deps/a-1.gem": held}, {})
+    found = {header.path: (header.mode, header.size) for header, _ in laid}
+    assert found["gems/a/bin/a"] == (0o755, 20)
+    assert found["gems/a/notes.txt"] == (0o644, 5000)
+    assert not any("metadata" in path for path in found)
+    named = {header.path for header, _ in layer.paths(_gem("deps/a-1.tar"), {"deps/a-1.tar": held}, {})}
+    assert named >= {"gems/a/metadata.gz", "gems/a/data.tar.gz"}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (images.tar({"metadata.gz": b"x"}), "deps/a.gem: holds no data.tar.gz"),
+        (images.tar({"data.tar.gz": b"x"})[:600], "deps/a.gem: a damaged archive"),
+        (images.tar({"data.tar.gz": b"\x1f\x8bx"}), "deps/a.gem: a damaged archive"),
+        (rubykit.gem("a")[:700], "deps/a.gem: "),
+    ],
+)
+def test_a_gem_that_is_none_is_refused(tmp_path: Path, data: bytes, said: str) -> None:
+    with pytest.raises(ImageError, match=re.escape(said)):
+        written((plan.Unpack("deps/a.gem", "/gems/a"),), {"deps/a.gem": data}, tmp_path / "out")
+
+
+def _gem(archive: str) -> plan.Layer:
+    return plan.Layer("gems", (plan.Unpack(archive, "/gems/a"),))

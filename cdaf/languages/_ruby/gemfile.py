@@ -55,6 +55,7 @@ class Gemfile(msgspec.Struct, frozen=True):
     specs: bool = False
     forced: tuple[str, ...] = ()  # gems with force_ruby_platform
     files: tuple[str, ...] = ()  # what it reads beside itself, by literal names
+    sources: tuple[str, ...] = ()  # the indexes that it names
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -72,6 +73,7 @@ class _Found(msgspec.Struct):
     optional: list[str]
     forced: list[str]
     files: list[str]
+    sources: list[str]
     blocks: list[_Block]
     specs: bool = False
 
@@ -93,7 +95,7 @@ def declared(root: Path) -> tuple[str | None, str | None]:
 
 def parse(text: str) -> Gemfile:
     """What a Gemfile's text says."""
-    found = _Found([], [], [], [], [], [], [])
+    found = _Found([], [], [], [], [], [], [], [])
     for number, line in _logical(text):
         _line(line, number, found)
     return Gemfile(
@@ -104,6 +106,7 @@ def parse(text: str) -> Gemfile:
         found.specs,
         tuple(found.forced),
         tuple(found.files),
+        tuple(found.sources),
     )
 
 
@@ -168,6 +171,8 @@ def _opened(name: str, read: tuple[list[Literal], dict[str, Literal]] | None, fo
     if read is None or name not in ("group", "platforms", "platform", "source", "git", "github", "path"):
         return _Block(judged=False)
     words, options = _flat(read[0]), read[1]
+    if name == "source":
+        found.sources += words
     if name == "group":
         if options.get("optional") is True:
             found.optional += words
@@ -212,7 +217,9 @@ def _plain(name: str, read: tuple[list[Literal], dict[str, Literal]] | None, fou
         return False
     elif name == "gemspec":
         found.specs = True
-    elif name != "source":
+    elif name == "source":
+        found.sources += _flat(read[0])
+    else:
         return False
     return True
 

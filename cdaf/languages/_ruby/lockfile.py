@@ -139,7 +139,7 @@ def _source(kind: str, lines: Iterable[str], wrong: list[str]) -> Source:
             wrong.append(f"the line {said!r} cannot be read")
     found_specs = tuple(Spec(*each, tuple(sorted(set(needs.get(at, ()))))) for at, each in enumerate(specs))
     wrong += [fault for each in found_specs for fault in _escapes(each)]
-    if not remotes:
+    if not remotes and (specs or kind != "gem"):
         wrong.append(f"a section {kind.upper()} has no remote")
     revision = options.get("revision", "")
     if kind == "git" and not re.fullmatch(r"[0-9a-f]{40}(?:[0-9a-f]{24})?", revision):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cdaf.languages._ruby import numbers
+from cdaf.languages._ruby import lockfile, numbers
 from cdaf.languages._ruby.gemfile import Gemfile
 from cdaf.languages._ruby.values import Locked
 
@@ -31,7 +31,17 @@ def faults(gemfile: Gemfile, locked: Locked, folder: Path) -> Iterator[str]:
         named = {entry.name for entry in gemfile.entries} | _of_gemspecs(gemfile, locked, folder)
         for name in sorted(dependencies.keys() - named):
             yield f"{name} is in the lock, and not in the Gemfile"
+        yield from _sources(gemfile, locked)
     yield from _incomplete(locked)
+
+
+def _sources(gemfile: Gemfile, locked: Locked) -> Iterator[str]:
+    """Indexes of the lock that the Gemfile does not name: Bundler would not start with such a pair."""
+    named = {lockfile.clean(each) for each in gemfile.sources}
+    for source in locked.sources if "rubygems" not in named else ():
+        for remote in source.remotes if source.kind == "gem" else ():
+            if lockfile.clean(remote) not in named:
+                yield f"the lock takes gems from {lockfile.clean(remote)}, and the Gemfile does not name it as a source"
 
 
 def _shown(requirements: tuple[str, ...]) -> str:
