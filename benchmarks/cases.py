@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import loading, measure, npm, publishing, service, starting
+from benchmarks import bundler, composer, loading, measure, npm, publishing, service, starting
 from benchmarks.bench import ONE, SYNC, Bench, after, change, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
@@ -107,8 +107,12 @@ CASES: dict[str, Callable[[Bench], list[Row]]] = {
     "memory": memory,
     "node-warm": npm.warm,
     "node-cold": npm.cold,
+    "php-warm": composer.warm,
+    "php-cold": composer.cold,
+    "ruby-warm": bundler.warm,
+    "ruby-cold": bundler.cold,
 }
-IN_CONTAINERS = frozenset({"publish-cold", "publish-wide", "publish-warm", "load", "start"})
+IN_CONTAINERS = frozenset({"php-cold", "ruby-cold", "publish-cold", "publish-wide", "publish-warm", "load", "start"})
 
 
 def _peak(bench: Bench, cache: Path, root: Path, *arguments: str) -> tuple[float, str]:

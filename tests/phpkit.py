@@ -126,8 +126,8 @@ def service(
 
     `more` goes to composer.json (`composer` is its config), `locked` over the lock.
     """
-    if "composer" in more:
-        more["config"] = more.pop("composer")
+    # Where every class is listed, nothing is written before archives are there: collecting needs no engine then.
+    more["config"] = more.pop("composer", {"optimize-autoloader": True})
     told = manifest(packages, dev, **more)
     whole = {**lock(told, packages, dev), **(locked or {})}
     makers.write(

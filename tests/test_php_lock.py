@@ -177,7 +177,7 @@ def test_packages_that_count_on_composer_s_plugins(tmp_path: Path) -> None:
         thing(tmp_path, "acme/quiet", type="composer-plugin"),
     ]
     allow = {"symfony/*": True, "composer/installers": False, "acme/quiet": False}
-    found = phpkit.service(tmp_path / "svc", listed, composer={"allow-plugins": allow})
+    found = phpkit.service(tmp_path / "svc", listed, composer={"allow-plugins": allow, "optimize-autoloader": True})
     error = refused(
         found, ResolveError, "acme/theme 1.0.0 is put elsewhere by composer/installers", "symfony/runtime 1.0.0"
     )

@@ -20,9 +20,9 @@ INTERPRETER = "php"
 
 def identify(root: Path) -> tuple[str | None, str | None]:
     """The name in composer.json, without its vendor, and the version, which few have."""
-    from cdaf.languages._php import look as part
+    from cdaf.languages._php import lockfile
 
-    return part.identify(root)
+    return lockfile.identify(root)
 
 
 def images(project: project.Project) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def read(path: Path, sha256: str, label: str, *, whole: bool = False) -> Reading
 
     Raises ResolveError for one that is damaged or unsafe.
     """
-    name = memo.key("php archive", sha256, str(whole))
+    name = _name(sha256, whole=whole)
     known = memo.load(name, Reading)
     if known is None:
         with tree.sound(f"the archive of {label} cannot be read", "lock another version"):
@@ -172,13 +172,15 @@ def tree_hash(reading: Reading) -> str:
 def canonical(path: Path, label: str) -> str:
     """Write an archive anew so that its bytes hang on its content tree alone; the SHA-256 of what is in the store.
 
+    What is in it is known from then on.
+
     Raises ResolveError when it cannot be read.
     """
     with tree.sound(f"the archive of {label} cannot be read", "lock another version"):
         members = list(_members(path))
         top = _top([each.name for each in members])
-        kept = sorted((each.name.removeprefix(top), each) for each in members if each.name.startswith(top))
-        return _written(kept)
+        found = [(each.name.removeprefix(top), each) for each in members if each.name.startswith(top)]
+        return _written(sorted(found, key=lambda each: each[0]))
 
 
 def of_files(leaves: Sequence[Leaf]) -> str:
@@ -191,12 +193,19 @@ def of_files(leaves: Sequence[Leaf]) -> str:
 
 
 def _written(kept: list[tuple[str, _Raw]]) -> str:
+    reading = _reading([msgspec.structs.replace(each, name=name) for name, each in kept], whole=True)
     modes = {name: _mode(each) for name, each in kept}
     files = ((name, each.link.encode() if each.link else each.data) for name, each in kept)
     try:
-        return store.put(KIND, deflatezip.write(files, modes))[0]
+        sha256, _ = store.put(KIND, deflatezip.write(files, modes))
     except CdafError as error:
         raise ResolveError(error.message, "lock another version") from error
+    memo.save(_name(sha256, whole=True), reading)
+    return sha256
+
+
+def _name(sha256: str, *, whole: bool) -> str:
+    return memo.key("php archive", sha256, str(whole))
 
 
 def _mode(each: _Raw) -> int:

@@ -6,18 +6,24 @@ from urllib.parse import quote
 
 from cdaf import languages
 from cdaf.bundles.manifest import Dependency
-from cdaf.languages._php import archive, fetching, resolve
+from cdaf.languages._php import archive, fetching, generate, lockfile, resolve
 from cdaf.languages._php import spread as spreads
 from cdaf.languages._php.fetching import Held
 from cdaf.languages._php.values import Package
-from cdaf.net import http
+from cdaf.net import http, transfers
 from cdaf.projects.project import Project
 
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     """Fetch. Raises ProjectError when cdaf.lock is behind, ResolveError when something cannot be had."""
     packages = [each for each in resolve.of(lock) if each.kind != "meta" and wanted(project, each)]
-    held = fetching.obtain(project, packages, lock.pins.archives)
+    found = lockfile.read(project.root)
+    early = generate.ahead(project, lock.pins, found, packages)
+    with transfers.workers(1) as pool:
+        writing = pool.submit(early) if early else None
+        held = fetching.obtain(project, packages, lock.pins.archives)
+        if writing:
+            writing.result()
     for each in packages:
         archive.read(held[each.name].path, held[each.name].sha256, each.label, whole=each.is_written_anew)
     sealed = [each for each in packages if not each.dev or project.settings.smoke.group]

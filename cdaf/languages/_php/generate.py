@@ -10,8 +10,8 @@ import io
 import json
 import re
 import shlex
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ from cdaf.images.plan import Dir, Entry, Place
 from cdaf.languages._php import lockfile, platform, spread
 from cdaf.languages._php.lockfile import Lockfile
 from cdaf.languages._php.spread import Spread
-from cdaf.languages._php.values import LOCK, MANIFEST, VENDOR
-from cdaf.languages._shared import container, memo, scratch, tree
-from cdaf.languages._shared.commands import Output
+from cdaf.languages._php.values import LOCK, MANIFEST, VENDOR, Package, Written
+from cdaf.languages._shared import container, memo, scratch
 from cdaf.languages._shared.frame import Generated
 from cdaf.net.fetch import KIND
 from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Base, Pins
 from cdaf.projects.project import Project
 
@@ -45,29 +45,48 @@ _ENVIRONMENT = {
 
 
 class Set(msgspec.Struct, frozen=True):
-    """What one vendor folder is made of: packages in their places, whether developers' are among them, the service's
-    own PHP files by their path below /app, and the version of PHP that will run them.
+    """What one vendor folder is made of: the packages' names, those whose files Composer reads in their places,
+    whether developers' are among them, the version of PHP that will run them, and the service's own PHP files by
+    their path below /app.
     """
 
-    spreads: tuple[Spread, ...]
+    names: tuple[str, ...]
+    read: tuple[Spread, ...]
     dev: bool
     php: str
     own: Mapping[str, Content] = {}
 
 
-def outputs(project: Project, pins: Pins, found: Lockfile, chosen: Set) -> tuple[Output, ...]:
+def outputs(
+    project: Project, pins: Pins, found: Lockfile, chosen: Set, *, quietly: bool = False
+) -> tuple[Written, ...]:
     """The files that Composer writes, named by their path below vendor.
 
     Raises ResolveError when Composer cannot run here, or fails.
     """
     image = _image(project, pins)
     name = memo.key("php autoload", *_inputs(project, found, chosen, image))
-    known = memo.load(name, tuple[Output, ...])
+    known = memo.load(name, tuple[Written, ...])
     if known is None or not all(store.checked(KIND, each.sha256) for each in known):
-        with progress.step("writing the autoloader"):
+        with nullcontext() if quietly else progress.step("writing the autoloader"):
             known = _run(project, found, chosen, image)
         memo.save(name, known)
     return known
+
+
+def ahead(project: Project, pins: Pins, found: Lockfile, packages: Sequence[Package]) -> Callable[[], object] | None:
+    """What makes the image's files before any archive is there, where none is read; None where some are."""
+    laid = [each for each in packages if not each.dev and each.kind != "meta"]
+    if reads(project, found, laid) or needs_sources(found):
+        return None
+    chosen = Set(tuple(sorted(each.name for each in laid)), (), False, php(project, pins))
+    return lambda: outputs(project, pins, found, chosen, quietly=True)
+
+
+def php(project: Project, pins: Pins) -> str:
+    """The exact version of PHP that the service will have."""
+    base = pinned.base(pins, base_of(project), container.nearest(project.settings.image.platforms))
+    return base.facts.interpreter_version
 
 
 def _image(project: Project, pins: Pins) -> Base:
@@ -76,16 +95,25 @@ def _image(project: Project, pins: Pins) -> Base:
 
 
 def _inputs(project: Project, found: Lockfile, chosen: Set, image: Base) -> list[bytes | str]:
-    archives = [f"{each.package.name} {each.archive.dependency.sha256}" for each in chosen.spreads]
-    gone = [f"{each.package.name}/{path}" for each in chosen.spreads for path in each.gone]
+    archives = [f"{each.package.name} {each.archive.dependency.sha256}" for each in chosen.read]
+    gone = [f"{each.package.name}/{path}" for each in chosen.read for path in each.gone]
     own = [f"{name} {content.sha256}" for name, content in sorted(chosen.own.items())]
     parts = [_REVISION, image.digest, str(chosen.dev), chosen.php, *project.settings.php.plugins]
-    return [found.data, found.manifest_data, *("\0".join(each) for each in (parts, archives, gone, own))]
+    listed = parts, chosen.names, archives, gone, own
+    return [found.data, found.manifest_data, *("\0".join(each) for each in listed)]
 
 
 def identity(project: Project, pins: Pins) -> str:
     """What tells one Composer from another."""
     return f"{_REVISION} {_image(project, pins).digest} {' '.join(project.settings.php.plugins)}"
+
+
+def reads(project: Project, found: Lockfile, packages: Sequence[Package]) -> frozenset[str]:
+    """The packages whose files Composer reads: programs, lists of classes, plugins that run."""
+    if _is_optimized(found) or project.settings.php.plugins:
+        return frozenset(each.name for each in packages)
+    listed = {entry["name"] for entry, _ in lockfile.entries(found) if _has_classmap(entry)}
+    return frozenset(each.name for each in packages if each.bins or each.name in listed)
 
 
 def needs_sources(found: Lockfile) -> bool:
@@ -102,7 +130,7 @@ def _has_classmap(entry: Mapping[str, Any], key: str = "autoload") -> bool:
     return isinstance(told, dict) and bool(told.get("classmap"))
 
 
-def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[Output, ...]:
+def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[Written, ...]:
     if not engine.facts().runs(image.platform):
         raise ResolveError(f"Composer is needed for {image.platform}, which does not run here", "package where it runs")
     started = engine.ensure(image.reference, image.digest, image.platform)
@@ -131,22 +159,18 @@ def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[O
 def _laid(project: Project, found: Lockfile, chosen: Set) -> tuple[list[Entry], dict[str, Content]]:
     """What Composer looks at, in the places that it has in the image: it finds every package installed already.
 
-    Files are there where Composer reads them: for lists of classes, and where plugins run.
+    Files are there where Composer reads them.
     """
     contents = {f"/app/{name}": each for name, each in chosen.own.items()}
     contents[f"/app/{MANIFEST}"] = of_bytes(_manifest(project, found, chosen))
     contents[f"/app/{LOCK}"] = of_bytes(_local(found, chosen))
     laid: list[Entry] = [Place(path, path) for path in contents]
-    entries = {entry["name"]: entry for entry, _ in lockfile.entries(found)}
-    all_files = _is_optimized(found) or bool(project.settings.php.plugins)
     generated: Generated = {}
-    for each in chosen.spreads:
-        if all_files or _has_classmap(entries[each.package.name]):
-            member = each.archive.dependency.archive
-            contents[member] = of_file(each.archive.path, each.archive.dependency.sha256)
-            laid += spread.entries(each, generated)
-        else:
-            laid += [Dir(f"{VENDOR}/{each.package.name}"), *spread.programs(each, generated)]
+    for each in chosen.read:
+        member = each.archive.dependency.archive
+        contents[member] = of_file(each.archive.path, each.archive.dependency.sha256)
+        laid += spread.entries(each, generated)
+    laid += [Dir(f"{VENDOR}/{name}") for name in chosen.names]
     return laid, contents | {name: of_bytes(data) for name, data in generated.items()}
 
 
@@ -161,7 +185,7 @@ def _manifest(project: Project, found: Lockfile, chosen: Set) -> bytes:
 
 def _local(found: Lockfile, chosen: Set) -> bytes:
     """The lock with every package in its place already."""
-    laid = {each.package.name for each in chosen.spreads}
+    laid = frozenset(chosen.names)
 
     def local(entry: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in entry.items() if key not in ("source", "dist", "transport-options")}
@@ -187,7 +211,11 @@ def _script(project: Project, found: Lockfile, chosen: Set) -> str:
     return "\n".join(["set -e", f"{_INSTALL}{words}", folders, *copies])
 
 
-def _kept(data: bytes, into: Path, found: Lockfile) -> Iterable[Output]:
+def _kept(data: bytes, into: Path, found: Lockfile) -> Iterable[Written]:
+    import tarfile
+
+    from cdaf.languages._shared import tree
+
     with (
         tree.sound("what Composer wrote cannot be taken", "try again"),
         tarfile.open(fileobj=io.BytesIO(data)) as taken,
@@ -200,7 +228,7 @@ def _kept(data: bytes, into: Path, found: Lockfile) -> Iterable[Output]:
             path.write_bytes(_installed(path.read_bytes(), found))
         with path.open("rb") as file:
             sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
-        yield Output(name, sha256, name.startswith("bin/"))
+        yield Written(name, sha256, name.startswith("bin/"))
 
 
 def _installed(data: bytes, found: Lockfile) -> bytes:
@@ -227,12 +255,12 @@ def _original(entry: dict[str, Any], locked: Mapping[str, Any]) -> dict[str, Any
     return made
 
 
-def places(made: Sequence[Output]) -> tuple[list[Place], dict[str, Content]]:
+def places(made: Sequence[Written]) -> tuple[list[Place], dict[str, Content]]:
     """Where the files stand in an image, and the bundle's members that hold them."""
     contents = {_member(each): of_file(each.path, each.sha256) for each in made}
     mode = {False: 0o644, True: 0o755}
     return [Place(_member(each), f"{VENDOR}/{each.name}", mode[each.executable]) for each in made], contents
 
 
-def _member(each: Output) -> str:
+def _member(each: Written) -> str:
     return f"generated/vendor/{each.sha256[:12]}/{each.name}"

@@ -77,6 +77,13 @@ def manifest(root: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def identify(root: Path) -> tuple[str | None, str | None]:
+    """Name and version of composer.json; no vendor, for an image's name has a place of its own for it."""
+    told = manifest(root)
+    name, version = told.get("name"), told.get("version")
+    return str(name).rpartition("/")[2] if name else None, str(version).removeprefix("v") if version else None
+
+
 def shape(found: Lockfile) -> None:
     """Raise ProjectError for a lock of another form than Composer 2 writes, or one that is out of step."""
     lock = found.lock

@@ -24,13 +24,6 @@ _SIDECARS = {
 _FOLDERS = ("config", "templates", "resources", "views", "migrations", "translations", "routes", "bootstrap", "bin")
 
 
-def identify(root: Path) -> tuple[str | None, str | None]:
-    """Name and version of composer.json; no vendor, for an image's name has a place of its own for it."""
-    told = lockfile.manifest(root)
-    name, version = told.get("name"), told.get("version")
-    return str(name).rpartition("/")[2] if name else None, str(version).removeprefix("v") if version else None
-
-
 def look(root: Path, names: Sequence[str]) -> Findings:
     """What composer.json and the files beside it tell."""
     told = lockfile.manifest(root)

@@ -11,7 +11,7 @@ from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
 from cdaf.languages._php import exclude, generate, lockfile, resolve, spread
 from cdaf.languages._php.spread import Spread
-from cdaf.languages._shared import container, frame
+from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects import pins as pinned
 from cdaf.projects.locking import base_of
@@ -92,10 +92,13 @@ def _written(
     dev: bool,
 ) -> tuple[list[Place], dict[str, Content]]:
     """What Composer writes for these packages."""
-    base = _base(project, collection, container.nearest(project.settings.image.platforms))
-    chosen = generate.Set(tuple(spreads), dev, base.facts.interpreter_version, own)
-    found = lockfile.read(project.root)
-    return generate.places(generate.outputs(project, collection.lock.pins, found, chosen))
+    found, pins = lockfile.read(project.root), collection.lock.pins
+    read = generate.reads(project, found, [each.package for each in spreads])
+    names = tuple(sorted(each.package.name for each in spreads))
+    laid = tuple(each for each in spreads if each.package.name in read)
+    return generate.places(
+        generate.outputs(project, pins, found, generate.Set(names, laid, dev, generate.php(project, pins), own))
+    )
 
 
 def _image(project: Project, base: Base, spreads: Sequence[Spread], written: Sequence[Place], made: Made) -> ImagePlan:

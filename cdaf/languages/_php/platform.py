@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from cdaf import engine, progress
+from cdaf import progress
 from cdaf.errors import CdafError
 from cdaf.languages._php import constraint, lockfile
 from cdaf.languages._php.lockfile import Lockfile
@@ -113,6 +113,8 @@ def ask(project: Project, base: Base) -> Base:
     """The base of a service with the extensions that its PHP says it has, where that can be asked."""
     if base.reference != base_of(project) or not base.digest or not base.facts.interpreter:
         return base
+    from cdaf import engine
+
     try:
         if not engine.facts().runs(base.platform):
             return base

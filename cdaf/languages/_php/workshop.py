@@ -24,11 +24,13 @@ def outputs(project: Project, collection: languages.Collection) -> tuple[Output,
     packages = [each for each in resolve.of(collection.lock) if each.kind != "meta"]
     held = fetching.obtain(project, packages, collection.lock.pins.archives)
     spreads = [collect.spread(project, each, held[each.name]) for each in packages]
-    image, base = _images(project, collection)
+    image = _image(project, collection)
 
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
         generated: Generated = {}
-        chosen = generate.Set(tuple(spreads), True, base.facts.interpreter_version)
+        names = tuple(sorted(each.package.name for each in spreads))
+        php = generate.php(project, collection.lock.pins)
+        chosen = generate.Set(names, tuple(spreads), True, php)
         made = generate.outputs(project, collection.lock.pins, lockfile.read(project.root), chosen)
         places, contents = generate.places(made)
         entries = [entry for each in spreads for entry in spread.entries(each, generated)]
@@ -41,10 +43,6 @@ def outputs(project: Project, collection: languages.Collection) -> tuple[Output,
     return commands.outputs(project, Workshop(image, (*digests, told.digest), lay, {}, ("vendor",)))
 
 
-def _images(project: Project, collection: languages.Collection) -> tuple[Base, Base]:
-    """The image that the commands run in, and the base that the service stands on."""
-    chosen = container.nearest(project.settings.image.platforms)
-    usual = base_of(project)
-    named = (project.settings.build.image or usual, usual)
-    image, base = (pinned.base(collection.lock.pins, reference, chosen) for reference in named)
-    return image, base
+def _image(project: Project, collection: languages.Collection) -> Base:
+    reference = project.settings.build.image or base_of(project)
+    return pinned.base(collection.lock.pins, reference, container.nearest(project.settings.image.platforms))
