@@ -60,11 +60,11 @@ class Image(Table, frozen=True, kw_only=True):
     platforms: Annotated[tuple[str, ...], Meta(description="The platforms to make.", min_length=1)] = ("linux/amd64",)
     exclude: Annotated[
         tuple[str, ...],
-        Meta(description="Patterns of files to leave out of archives, by their path below site-packages."),
+        Meta(description="Patterns of files to leave out of archives, by their path below site-packages, node_modules, …."),
     ] = ()
     unaudited: Annotated[
         tuple[str, ...],
-        Meta(description="Patterns of native files that need not fit the base, by their path below site-packages."),
+        Meta(description="Patterns of native files that need not fit the base, by the same paths."),
     ] = ()
     bytecode: Annotated[bool, Meta(description="Whether modules come compiled, by the base's own interpreter.")] = True
     compression: Annotated[Literal["gzip", "zstd"], Meta(description="How the layers are compressed.")] = "gzip"
