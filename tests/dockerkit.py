@@ -65,11 +65,12 @@ def content(opened: Bundle, path: str) -> bytes:
     raise FileNotFoundError(path)
 
 
-def engine_images() -> set[str]:
-    """What the engine has of images that builds have made."""
+def left_by(pid: int) -> list[str]:
+    """Images that builds of a process have left in the engine; tests beside this one build, too."""
     from cdaf.engine.client import api
 
-    return {each["Id"] for each in api().images(filters={"label": "io.cdaf.owner"}, all=True)}
+    found = api().images(filters={"label": "io.cdaf.owner"}, all=True)
+    return [each["Id"] for each in found if f"/{pid}/" in each["Labels"]["io.cdaf.owner"]]
 
 
 def without_engine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_the_same_bytes_warm_elsewhere_and_built_anew(tmp_path: Path, monkeypatc
     assert other.identity == first.identity
     time.sleep(1.1)  # what is built now has another second
     assert again(root, monkeypatch, tmp_path / "cache").identity == first.identity
-    assert not dockerkit.engine_images()
+    assert not dockerkit.left_by(os.getpid())
 
 
 def test_the_manifest_tells_what_was_built_and_how(tmp_path: Path) -> None:
@@ -222,6 +222,13 @@ def test_cache_from_is_chosen_by_asking_the_registry(tmp_path: Path, registry: s
     assert "none of" not in done.stderr
 
 
+def test_an_inline_cache_is_the_same_when_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = lock(service(tmp_path / "svc", more='[docker]\ncache_to = "inline"\n'))
+    first = package(root)
+    time.sleep(1.1)
+    assert again(root, monkeypatch, tmp_path / "cache").identity == first.identity
+
+
 def test_a_cache_that_this_engine_cannot_write(tmp_path: Path, registry: serve.Registry) -> None:
     root = lock(service(tmp_path, more=f'[docker]\ncache_to = "{registry.authority}/tiny:cache"\n'))
     with pytest.raises(EngineError, match="cannot do this") as caught:
@@ -240,9 +247,8 @@ def test_a_cache_that_this_engine_cannot_write(tmp_path: Path, registry: serve.R
 )
 def test_a_build_that_fails(tmp_path: Path, dockerfile: str, more: str, kind: type[Exception], told: str) -> None:
     root = lock(service(tmp_path, dockerfile, more))
-    before = dockerkit.engine_images()
     assert told in refused(root, kind)
-    assert dockerkit.engine_images() == before
+    assert not dockerkit.left_by(os.getpid())
 
 
 def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
@@ -354,7 +360,7 @@ def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path, blow: signal.Sig
     else:
         _until(lambda: not _sleeps(nap), "what nobody waits for has ended")
     package(root)
-    assert not dockerkit.engine_images()
+    assert not dockerkit.left_by(running.pid)
 
 
 def _sleeps(nap: float) -> bool:

@@ -57,12 +57,23 @@ def built(wanted: Build) -> Iterator[str]:
 def _build(wanted: Build, labels: Mapping[str, str]) -> str:
     try:
         with asking(f"the build for {wanted.platform}"):
-            made = whales().buildx.build(wanted.context, **_options(wanted, labels))
-            return str(made.id)
+            client, name = whales(), f"cdaf-build:{labels[owner.RUN]}"
+            client.buildx.build(wanted.context, **_options(wanted, labels), **_into(client, name))
     except EngineGone:
         raise
     except EngineError as error:
         raise _explained(error, wanted) from error
+    found = inspect(name)
+    if found is None:
+        raise EngineError("the engine does not have what was built", "look into the engine's log")
+    return str(found["Id"])
+
+
+def _into(client: Any, name: str) -> dict[str, Any]:
+    """How the result gets into the engine: its own builder names it there, any other has to hand it over."""
+    if client.buildx.inspect().driver == "docker":
+        return {"output": {"type": "image", "name": name}}
+    return {"load": True, "tags": [name]}
 
 
 def _options(wanted: Build, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -80,8 +91,6 @@ def _options(wanted: Build, labels: Mapping[str, str]) -> dict[str, Any]:
         "cache_from": come,
         "cache_to": {"type": "inline"} if wanted.cache_to == "inline" else to,
         "labels": dict(labels),
-        "tags": [f"cdaf-build:{labels[owner.RUN]}"],
-        "load": True,
         "provenance": False,
         "sbom": False,
         "progress": False,  # what it says is kept, and told when it fails

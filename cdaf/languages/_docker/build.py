@@ -24,7 +24,7 @@ from cdaf.registries import reference, registry, wire
 from cdaf.settings.settings import Docker
 from cdaf.testing import masking
 
-_REVISION = "1"  # of how a build is asked for, and of what is kept of it
+_REVISION = "2"  # of how a build is asked for, and of what is kept of it
 _BLOBS = "blobs"
 _SYNTAX = "BUILDKIT_SYNTAX"  # the argument by which another frontend than the Dockerfile's is named
 

@@ -5,13 +5,14 @@ What a commit alone changes (its time, labels) stays out of what is kept, so tha
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from cdaf.errors import ProjectError, ResolveError, faults
-from cdaf.images import oci, parse, rewriting
+from cdaf.images import oci, parse, rewriting, tarform
 from cdaf.images.oci import Descriptor, Image, Layer
 from cdaf.images.plan import BasePin
 from cdaf.images.sealed import Sealed
@@ -142,7 +143,17 @@ def _cleaned(told: dict[str, Any], *, inline: bool) -> dict[str, Any]:
     runtime = {key: value for key, value in (found.get("config") or {}).items() if key != "ArgsEscaped"}
     labels = {key: value for key, value in (runtime.pop("Labels", None) or {}).items() if not key.startswith(_OURS)}
     found["config"] = {**runtime, **({"Labels": labels} if labels else {})}
+    if _INLINE in found:
+        found[_INLINE] = _timeless(str(found[_INLINE]))
     return found
+
+
+def _timeless(cache: str) -> str:
+    """An inline cache without the moments at which its layers were made, by which BuildKit only tells old from new."""
+    records = msgspec.json.decode(base64.b64decode(cache), type=list[dict[str, Any]])
+    for layer in (layer for each in records for layer in each.get("layers") or ()):
+        layer["createdAt"] = rfc3339(tarform.TIME)
+    return base64.b64encode(msgspec.json.encode(records)).decode()
 
 
 def finished(project: Project, built: Template) -> Sealed:
