@@ -185,6 +185,14 @@ def test_without_network_a_build_reaches_nobody(tmp_path: Path) -> None:
     assert caught.value.exit_code == 4
 
 
+def test_without_network_nothing_is_added_from_elsewhere(tmp_path: Path) -> None:
+    text = "FROM scratch\nADD https://user:pass@files.example/a /a\n"
+    root = service(tmp_path, text, "[docker]\nnetwork = false\n")
+    told = cdaf("check", root, expect=3).stderr
+    assert "docker.network: it is false, and Dockerfile adds https://" in told
+    assert "pass@" not in told
+
+
 def test_the_images_it_builds_on_are_pinned(tmp_path: Path, mirror: str) -> None:
     root = lock(service(tmp_path))
     text = (root / pins.NAME).read_text()

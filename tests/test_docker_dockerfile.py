@@ -88,6 +88,12 @@ def test_a_name_that_only_the_build_can_tell() -> None:
     assert needed("ARG A\nFROM $A").open == ("$A",)
 
 
+def test_what_is_added_from_elsewhere() -> None:
+    text = "FROM a AS x\nADD https://never.example/ /\nFROM b\nADD --checksum=sha256:0 https://h.example/a.tgz here /\n"
+    text += 'ADD ["http://h.example/b", "/c"]\nADD git@h.example:d.git /\nCOPY http://no /\n'
+    assert needed(text).fetched == ("https://h.example/a.tgz", "http://h.example/b", "git@h.example:d.git")
+
+
 def test_all_faults_at_once() -> None:
     with pytest.raises(ProjectError) as caught:
         read("RUN x\nFORM y\nFROM a b\nFROM a AS b c\nFROM ok")

@@ -23,17 +23,19 @@ _HEREDOC = re.compile(r"(?:^|(?<=\s))\d*<<(-?)(['\"]?)([^\s<'\"]+)\2(?=\s|$)")
 _FROM = re.compile(r"(?:--platform=(?P<platform>\S+)\s+)?(?P<base>[^\s-]\S*)(?:\s+AS\s+(?P<name>\S+))?", re.IGNORECASE)
 _FLAG = re.compile(r"--from=(\S+)")
 _MOUNT = re.compile(r"--mount=(\S+)")
+_URL = re.compile(r"(?<![^\s\[\"',])(?:\w+://|git@)[^\s\"',]+")
 _ARGUMENT = re.compile(r"""([A-Za-z_]\w*)(?:=("[^"]*"|'[^']*'|\S*))?""")
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """One stage: what it is FROM, as written, and the names that it copies or mounts from."""
+    """One stage: what it is FROM, as written, the names that it copies or mounts from, and the URLs that it adds."""
 
     number: int
     name: str
     base: str
     uses: tuple[str, ...]
     ports: tuple[int, ...] = ()
+    fetched: tuple[str, ...] = ()
 
 
 class Dockerfile(msgspec.Struct, frozen=True):
@@ -118,7 +120,8 @@ def _stages(lines: Sequence[_Line]) -> Iterator[Stage]:
         own = lines[start + 1 : end]
         ports = (int(port) for each in own if each.word == "EXPOSE" for port in re.findall(r"\b(\d{1,5})\b", each.rest))
         uses = dict.fromkeys(name for each in own for name in _uses(each))
-        yield Stage(number, (told["name"] or "").lower(), told["base"], tuple(uses), tuple(ports))
+        fetched = (url for each in own if each.word == "ADD" for url in _URL.findall(each.rest))
+        yield Stage(number, (told["name"] or "").lower(), told["base"], tuple(uses), tuple(ports), tuple(fetched))
 
 
 def _uses(line: _Line) -> Iterator[str]:

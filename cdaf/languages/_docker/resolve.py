@@ -11,6 +11,7 @@ from cdaf.errors import ProjectError, faults
 from cdaf.languages._docker import context, dockerfile, images, rules, stages
 from cdaf.languages._docker.context import Context
 from cdaf.languages._docker.dockerfile import Dockerfile, Stage
+from cdaf.net import http
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 from cdaf.projects.sealing import redacted
@@ -56,7 +57,16 @@ def _examine(project: Project) -> tuple[Recipe | None, list[str]]:
         there = ", ".join(each.name or str(each.number) for each in source.stages)
         name = project.settings.docker.target
         return None, [*wrong, f"docker.target: {project.settings.docker.file} has no stage {name}, only {there}"]
-    return Recipe(source, wanted, gathered, {}), wrong
+    return Recipe(source, wanted, gathered, {}), [*wrong, *_fetched(project, source, wanted)]
+
+
+def _fetched(project: Project, source: Dockerfile, wanted: Stage) -> list[str]:
+    """What a build without network would fetch all the same: ADD runs nowhere, so nothing keeps it from that."""
+    if project.settings.docker.network:
+        return []
+    needed = (images.of_platform(project, source, wanted, each) for each in project.settings.image.platforms)
+    urls = dict.fromkeys(url for each in needed for url in each.fetched)
+    return [f"docker.network: it is false, and {project.settings.docker.file} adds {http.clean(url)}" for url in urls]
 
 
 def _file(of: Context) -> Path:

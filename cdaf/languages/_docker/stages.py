@@ -17,12 +17,14 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:[-+])([^}]*))?\}|(\w+))")
 class Needed(msgspec.Struct, frozen=True):
     """The images that a build for one platform takes, as written and expanded; `base` is what its result stands on.
 
-    `base` is empty on a named context. `open` are names that only the build itself can expand.
+    `base` is empty on a named context. `open` are names that only the build itself can expand, `fetched` the URLs
+    that it adds.
     """
 
     images: tuple[str, ...]
     base: str
     open: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
 
 
 def target(of: Dockerfile, name: str | None) -> Stage | None:
@@ -42,14 +44,16 @@ def needed(
     values = _values(of, on, arguments)
     images: dict[str, None] = {}
     unknown: dict[str, None] = {}
+    fetched: dict[str, None] = {}
     for stage in _leading(of, wanted, values, contexts):
+        fetched |= dict.fromkeys(stage.fetched)
         names = (expand(stage.base, values), *stage.uses)
         for name in (each for each in names if each not in contexts and not _is_known(of, each, stage)):
             if not name or "$" in name:
                 unknown[name or stage.base] = None
             elif name != SCRATCH:
                 images[name] = None
-    return Needed(tuple(images), _root(of, wanted, values, contexts), tuple(unknown))
+    return Needed(tuple(images), _root(of, wanted, values, contexts), tuple(unknown), tuple(fetched))
 
 
 def expand(text: str, values: Mapping[str, str]) -> str:
