@@ -336,3 +336,118 @@ def test_build_commands_have_the_gems_of_development(index: rubykit.Index, tmp_p
     assert tree["app/made.txt"] == ("file", b"made")
     assert not any("maker" in path for path in tree)
     assert not collection.archives
+
+
+GEMFILE = """\
+source "https://rubygems.org"
+
+gem "ffi"
+gem "ledger", git: "https://git.example.invalid/team/ledger.git"
+gem "p", path: "parts/p"
+
+group :development do
+  gem "never", path: "never"
+end
+"""
+LOCK = """\
+GIT
+  remote: https://git.example.invalid/team/ledger.git
+  revision: {commit}
+  specs:
+    ledger (0.3.0)
+
+PATH
+  remote: never
+  specs:
+    never (1.0)
+
+PATH
+  remote: parts/p
+  specs:
+    p (1.0)
+
+GEM
+  remote: https://rubygems.org/
+  specs:
+    ffi (1.17.0-aarch64-linux-gnu)
+    ffi (1.17.0-x86_64-linux-gnu)
+
+PLATFORMS
+  aarch64-linux-gnu
+  x86_64-linux-gnu
+
+DEPENDENCIES
+  ffi
+  ledger!
+  never!
+  p!
+
+BUNDLED WITH
+   2.6.99
+"""
+SPEC = """Gem::Specification.new do |s|
+  s.name = "{0}"
+  s.version = "{1}"
+  s.summary = s.authors = "x"
+  s.files = `git ls-files`.split
+  s.bindir = "exe"
+  s.executables = ["{0}-run"]
+end
+"""
+RUN = "#!/usr/bin/env ruby\nrequire '{0}'\nputs '{0} runs'\n"
+
+
+def test_gems_of_every_kind_work_offline(engine: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiled gem for the platform, a commit, a folder, and a Bundler that is not the one of the lock."""
+    del engine
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))
+    files = {"{0}.gemspec": SPEC, "lib/{0}.rb": "", "exe/{0}-run": RUN}
+    own = {
+        name: {at.format(name): text.format(name, version) for at, text in files.items()}
+        for name, version in (("ledger", "0.3.0"), ("p", "1.0"), ("never", "1.0"))
+    }
+    upstream = makers.repository(tmp_path / "upstream" / "team" / "ledger.git", own["ledger"])
+    (tmp_path / "gitconfig").write_text(
+        f'[url "{(tmp_path / "upstream").as_uri()}/"]\n\tinsteadOf = https://git.example.invalid/\n'
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    parts = {f"parts/p/{at}": text for at, text in own["p"].items()} | {
+        f"never/{at}": t for at, t in own["never"].items()
+    }
+    lock = LOCK.format(commit=makers.git(upstream, "rev-parse", "HEAD"))
+    told = {"Gemfile": GEMFILE, "Gemfile.lock": lock, "cdaf.toml": CONFIG.format(build=""), "app.rb": "1\n"}
+    found = project.read(makers.repository(tmp_path / "svc", {**told, **parts}))
+    collection, planned = rubykit.through(found, locking.ensure(found))
+    tree = rubykit.laid(found, collection, planned)
+    assert not any("never" in path for path in tree)
+    script = (
+        "cd /app; bundle check; bundle exec ruby -e 'require %q(ffi); require %q(p); puts FFI::VERSION'; "
+        "bundle exec p-run; bundle exec ledger-run; ruby -rbundler/setup -e 'require %q(ledger); puts :plain'"
+    )
+    said = _offline(tree, script)
+    assert said.split("\n")[-6:] == [
+        "The Gemfile's dependencies are satisfied",
+        "1.17.0",
+        "p runs",
+        "ledger runs",
+        "plain",
+        "",
+    ]
+
+
+def _offline(tree: Tree, script: str) -> str:
+    """What a shell says in a container of the base without network, the tree laid out in it."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for path, (kind, data) in tree.items():
+            member = tarfile.TarInfo(path)
+            member.mode, member.size = 0o755 if kind == "program" else 0o644, len(data)
+            tar.addfile(member, io.BytesIO(data))
+    name = f"cdaf-ruby-{uuid.uuid4().hex[:12]}"
+    told = ("-e", "BUNDLE_APP_CONFIG=/app/.bundle")
+    ask(["docker", "run", "-d", "--name", name, "--network", "none", *told, SLIM, "sleep", "600"])
+    try:
+        subprocess.run(["docker", "cp", "-", f"{name}:/"], input=out.getvalue(), check=True, capture_output=True)
+        return inside(name, script, user="10001")
+    finally:
+        ask(["docker", "rm", "-f", name])
