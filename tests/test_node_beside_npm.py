@@ -150,6 +150,28 @@ def test_optional_packages_are_those_of_the_target(
     assert [path for path in mine if path.endswith(".node")] == [f"/node_modules/native-linux-{cpu}-{libc}/lib.node"]
 
 
+def test_locks_of_version_2_are_the_same(tmp_path: Path, registry: Registry) -> None:
+    odd(registry)
+    found = nodekit.service(tmp_path / "svc", registry, ODD)
+    third = ours(found)
+    nodekit.npm("install", "--package-lock-only", "--lockfile-version=2", cwd=found.root, registry=registry.url)
+    makers.commit(found.root)
+    told = json.loads((found.root / "package-lock.json").read_text())
+    assert told["lockfileVersion"] == 2
+    assert "dependencies" in told
+    assert ours(project.read(found.root)) == third
+
+
+def test_folders_that_are_installed_as_copies(tmp_path: Path, registry: Registry) -> None:
+    registry.add({"name": "plain"}, {"index.js": ""})
+    told = {"name": "copied", "version": "3.0.0", "dependencies": {"plain": "1"}, "bin": "c.js"}
+    files = {".npmrc": "install-links=true\n", "lib/package.json": json.dumps(told), "lib/c.js": "#!/bin/sh\n"}
+    found = nodekit.service(tmp_path / "svc", registry, {"dependencies": {"copied": "file:lib"}}, files)
+    lock = json.loads((found.root / "package-lock.json").read_text())
+    assert "link" not in lock["packages"]["node_modules/copied"]
+    assert ours(found) == nodekit.installed(found.root, registry.url)
+
+
 def test_workspaces_and_folders_stand_where_npm_links_to_them(tmp_path: Path, registry: Registry) -> None:
     odd(registry)
     members = {
@@ -161,11 +183,13 @@ def test_workspaces_and_folders_stand_where_npm_links_to_them(tmp_path: Path, re
         "vendor/local/package.json": json.dumps({"name": "local", "version": "3.0.0", "dependencies": {"guest": "1"}}),
     }
     manifest = {"workspaces": ["packages/*"], "dependencies": {"local": "file:vendor/local", "plain": "2"}}
-    found = nodekit.service(tmp_path / "svc", registry, manifest, members)
+    # What the service takes in itself has one owner all the same.
+    config = nodekit.CONFIG.replace('"server.js"]', '"server.js", "packages/lib/cli.js"]')
+    found = nodekit.service(tmp_path / "svc", registry, manifest, members, config)
     laid = nodekit.laid(found, *nodekit.through(found))
     theirs = nodekit.installed(tmp_path / "svc", registry.url)
     assert {path.removeprefix("/app"): told for path, told in laid.items() if "/node_modules/" in path} == theirs
-    assert laid["/app/packages/lib/cli.js"][0] == "program"
+    assert laid["/app/packages/lib/package.json"][0] == "file"
     assert laid["/app/packages/lib/.gitignore"][0] == "file"
     assert laid["/app/node_modules/@own/lib"] == ("link", "../../packages/lib")
     assert "/app/vendor/local/package.json" in laid

@@ -1,6 +1,7 @@
 """Install scripts: who needs one, which run, and what of their work enters the image."""
 
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,16 @@ def service(
     return nodekit.service(tmp_path / "svc", registry, told, config=config + (f"[node]\n{node}\n" if node else ""))
 
 
-def elf(machine: int) -> bytes:
-    """The least that an ELF file is: a shared library of 64 bits for a processor (gABI, chapter 4)."""
-    head = ELF + bytes([2, 1, 1]) + bytes(9) + (3).to_bytes(2, "little") + machine.to_bytes(2, "little")
-    return head + (1).to_bytes(4, "little") + bytes(24 + 4) + (64).to_bytes(2, "little") + bytes(10)
+def elf(machine: int, needs: str = "") -> bytes:
+    """The least that a shared library of 64 bits is (gABI, chapters 4 and 5); for musl it needs that libc by name."""
+    words = struct.pack("<16sHHIQQQIHHHHHH", ELF + bytes([2, 1, 1]), 3, machine, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    names = b"\0libc.musl-x86_64.so.1\0" if needs else b"\0libc.so.6\0"
+    tags = [(1, 1), (5, 64 + 112), (10, len(names)), (0, 0)]
+    start = 64 + 112 + len(names)
+    size = start + 16 * len(tags)
+    load = struct.pack("<IIQQQQQQ", 1, 4, 0, 0, 0, size, size, 8)
+    dynamic = struct.pack("<IIQQQQQQ", 2, 4, start, start, start, 16 * len(tags), 16 * len(tags), 8)
+    return words + load + dynamic + names + b"".join(struct.pack("<QQ", *tag) for tag in tags)
 
 
 def test_a_build_that_nobody_asked_for_is_named_with_the_way_out(tmp_path: Path, registry: Registry) -> None:
@@ -70,12 +77,18 @@ def test_a_build_that_nobody_asked_for_is_named_with_the_way_out(tmp_path: Path,
     found = service(tmp_path, registry, ["gyp", "fetching"])
     with pytest.raises(ResolveError) as told:
         nodekit.through(found)
-    assert "gyp 1.0.0 has no build for linux/amd64" in told.value.message
-    assert "fetching 1.0.0 has no build for linux/arm64" in told.value.message
-    assert "node-gyp rebuild" in told.value.message
+    assert "gyp 1.0.0 (install: node-gyp rebuild) brings no build for linux/amd64 and linux/arm64" in told.value.message
+    assert "fetching 1.0.0 (install: prebuild-install || node-gyp rebuild --release)" in told.value.message
     assert "`scripts` below [node]" in told.value.hint
     found = service(tmp_path, registry, ["gyp", "fetching"], 'ignored = ["gyp", "fetching"]')
     assert nodekit.through(found)[1].plans.images
+
+
+def test_what_others_get_by_without_is_only_told_of(tmp_path: Path, registry: Registry, warned: list[str]) -> None:
+    registry.add({"name": "gyp"}, GYP)
+    nodekit.through(service(tmp_path, registry, [], optionalDependencies={"gyp": "1"}))
+    assert len(warned) == 1
+    assert "gyp 1.0.0: its install script does not run" in warned[0]
 
 
 def test_other_scripts_are_only_told_of(tmp_path: Path, registry: Registry, warned: list[str]) -> None:
@@ -106,7 +119,7 @@ def test_a_prebuilt_binary_does_without_its_script(tmp_path: Path, registry: Reg
     del inside["prebuilds/linux-arm64/a.node"]
     registry.add({"name": "inside", "scripts": {"install": "node-gyp-build"}}, {**inside, **GYP})
     (tmp_path / "svc" / "package-lock.json").unlink()
-    with pytest.raises(ResolveError, match=r"inside 1\.0\.0 has no build for linux/arm64") as told:
+    with pytest.raises(ResolveError, match=r"inside 1\.0\.0 \(.*\) brings no build for linux/arm64") as told:
         nodekit.through(service(tmp_path, registry, ["inside", "beside"]))
     assert "linux/amd64" not in told.value.message
 
@@ -210,6 +223,33 @@ def test_native_files_have_to_fit_the_base(tmp_path: Path, registry: Registry) -
         nodekit.through(found)
     config = nodekit.CONFIG.replace("[image]\n", '[image]\nunaudited = ["odd/*.node"]\n')
     assert nodekit.through(service(tmp_path, registry, ["odd"], config=config))[1].plans.images
+
+
+def test_locks_that_do_not_tell_libc_bring_both_builds_and_one_fits(tmp_path: Path, registry: Registry) -> None:
+    """Locks of npm before 11 have no `libc`; npm then installs both builds, and the package picks one."""
+    musl = elf(62, "musl")
+    registry.add({"name": "fast", "optionalDependencies": {"fast-gnu": "1", "fast-musl": "1"}})
+    registry.add({"name": "fast-gnu", "os": ["linux"], "cpu": ["x64"]}, {"fast.node": elf(62)})
+    registry.add({"name": "fast-musl", "os": ["linux"], "cpu": ["x64"]}, {"fast-musl.node": musl})
+    found = service(tmp_path, registry, ["fast"], config=ONE)
+    laid = nodekit.laid(found, *nodekit.through(found))
+    assert "/app/node_modules/fast-musl/fast-musl.node" in laid
+    (tmp_path / "svc" / "package-lock.json").unlink()
+    with pytest.raises(ResolveError, match="built for musl"):
+        nodekit.through(service(tmp_path, registry, ["fast-musl"], config=ONE))
+
+
+def test_checks_on_a_base_of_their_own_have_everything(tmp_path: Path, registry: Registry) -> None:
+    registry.add({"name": "one"})
+    config = nodekit.CONFIG + '[smoke]\nimage = "node:22"\nchecks = ["node", "x"]\n'
+    found = service(tmp_path, registry, ["one"], config=config)
+    own, other = nodekit.pinned(), nodekit.pinned(reference="node:22")
+    _, planned = nodekit.through(found, pins.Pins(bases=(*own.bases, *other.bases)))
+    smoke = planned.plans.smoke[0]
+    assert smoke.base is not None
+    assert smoke.base.reference == "node:22"
+    paths = {getattr(each, "path", getattr(each, "prefix", "")) for layer in smoke.layers for each in layer.entries}
+    assert paths >= {"/app/node_modules/one", "/app/package.json"}
 
 
 def test_files_are_left_out_by_patterns(tmp_path: Path, registry: Registry, warned: list[str]) -> None:

@@ -60,7 +60,7 @@ class Image(Table, frozen=True, kw_only=True):
     platforms: Annotated[tuple[str, ...], Meta(description="The platforms to make.", min_length=1)] = ("linux/amd64",)
     exclude: Annotated[
         tuple[str, ...],
-        Meta(description="Patterns of files to leave out of archives, by their path below site-packages, node_modules, …."),
+        Meta(description="Patterns of files left out of archives, by their path below site-packages, node_modules, …."),
     ] = ()
     unaudited: Annotated[
         tuple[str, ...],

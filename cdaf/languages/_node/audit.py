@@ -34,7 +34,10 @@ def demand(
 
 
 def _files(spread: Sequence[Spread], target: Target) -> Iterator[File]:
+    excused = _excused(spread, target)
     for each in spread:
+        if each.choice.name in excused:
+            continue
         bins = {*each.reading.package.bin.values()}
         for path, found in each.reading.native.items():
             if path in each.gone:
@@ -48,6 +51,17 @@ def _files(spread: Sequence[Spread], target: Target) -> Iterator[File]:
         for one in each.made:
             if one.content and (elves := _elf(one.content)):
                 yield _file(each, one.path, elves, one.path.endswith(".node"), portable=False)
+
+
+def _excused(spread: Sequence[Spread], target: Target) -> set[str]:
+    """Packages for the other libc beside one that fits: locks of older npm do not say which is which."""
+    native = {each.choice.name: each.reading.native for each in spread if each.choice.native and each.reading.native}
+    foreign = {name for name, found in native.items() if all(scripts.is_foreign(*one, target) for one in found.items())}
+    beside: set[str] = set()
+    for each in spread if foreign else ():
+        needs = {*each.choice.requires}
+        beside |= needs & foreign if needs & (native.keys() - foreign) else set()
+    return beside
 
 
 def _file(spread: Spread, path: str, found: elf.Elf, loaded: bool, *, portable: bool) -> File:

@@ -69,38 +69,30 @@ def demand(project: Project, held: Sequence[Held], targets: Sequence[Target]) ->
 
     Raises ResolveError, ProjectError.
     """
-    settings = project.settings.node
-    wrong, told = [], dict[str, str]()
+    known = {*project.settings.node.scripts, *project.settings.node.ignored}
+    wrong: dict[str, list[str]] = {}
+    told: dict[str, None] = {}
     for target in targets:
-        if target.smoke:
-            continue
-        present = {each.choice.name: each for each in held if target.platform in each.choice.main}
+        present = {each.choice.name: each for each in held if target.platform in each.choice.main and not target.smoke}
         for each in present.values():
-            scripts = of(each)
-            if (
-                each.choice.kind == "folder"
-                or each.choice.name in (*settings.scripts, *settings.ignored)
-                or not scripts
-            ):
+            scripts, choice = of(each), each.choice
+            if not scripts or choice.kind == "folder" or choice.name in known or _has_build(each, present, target):
                 continue
             said = "; ".join(f"{event}: {command}" for event, command in scripts)
-            if _has_build(each, present, target):
-                continue
-            if any(_BUILDS.search(command) for _, command in scripts):
-                wrong.append(
-                    f"{each.choice.label} has no build for {target.platform}, its script would make it ({said})"
-                )
+            if any(_BUILDS.search(command) for _, command in scripts) and not choice.optional:
+                wrong.setdefault(f"{choice.label} ({said})", []).append(target.platform)
             else:
-                told[each.choice.label] = said
+                told[f"{choice.label}: its install script does not run ({said})"] = None
     _demand_known(project, held)
     if wrong:
+        lines = [f"{label} brings no build for {' and '.join(platforms)}" for label, platforms in wrong.items()]
         raise ResolveError(
-            faults("install scripts that would have been needed", list(dict.fromkeys(wrong))),
-            "name the packages in `scripts` below [node], with a [build] image that has the compiler; "
+            faults("packages that would have been built when installed", sorted(lines)),
+            "name them in `scripts` below [node], with a [build] image that has the compiler; "
             "or in `ignored`, if they do without",
         )
-    for label, said in sorted(told.items()):
-        progress.warn(f"{label}: its install script does not run ({said}); name it in [node] scripts, or in ignored")
+    for line in sorted(told):
+        progress.warn(f"{line}; name it in [node] scripts, or in ignored")
 
 
 def _demand_known(project: Project, held: Sequence[Held]) -> None:

@@ -122,7 +122,9 @@ def _choice(
     import msgspec
 
     native = bool(entry.cpu or entry.libc)
-    return msgspec.structs.replace(told, path=key, main=main, smoke=smoke, requires=requires, native=native)
+    return msgspec.structs.replace(
+        told, path=key, main=main, smoke=smoke, requires=requires, native=native, optional=entry.optional
+    )
 
 
 def _had(root: Path, top: Path, key: str, entry: Entry, label: str) -> Choice:

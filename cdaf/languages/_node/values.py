@@ -50,9 +50,10 @@ class Target(msgspec.Struct, frozen=True):
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to be laid out: an entry of the lock, and the platforms that it is laid out for.
 
-    `path` is its key in the lock, `kind` how its bytes are had: from a `registry` or another `url`, a `file` of the
-    repository, a `git` commit, or a tracked `folder`. `hashes` are hex, by hashlib's name. `native` says that the
-    package is for some platforms alone. `main` are the platforms of images, `smoke` those of the checks.
+    `path` is its key in the lock, `kind` how its bytes are had: from a `url` (the registry's own where it is empty), a
+    `file` of the repository, a `git` commit, or a tracked `folder`. `hashes` are hex, by hashlib's name. `native` says
+    that the package is for some platforms alone, `optional` that others get by without it. `main` are the platforms of
+    images, `smoke` those of the checks.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     main: tuple[str, ...] = ()
     smoke: tuple[str, ...] = ()
     native: bool = False
+    optional: bool = False
     requires: tuple[str, ...] = ()
     integrity: str = ""
 
