@@ -91,7 +91,7 @@ def test_a_group_that_is_not_there_is_told_once(tmp_path: Path, cache: Path) -> 
     told = cdaf("package", root, expect=3).stderr
     assert told.count("smok") == 1 + told.count("smoke")
     makers.write(root, {"cdaf.toml": f'{CONFIG}[smoke]\ngroup = "Dev"\nchecks = ["pytest"]\n'})
-    checking.check(root)
+    assert refusal(root) == "Group `dev` is not defined in the project"
 
 
 def test_a_program_that_cannot_be_in_the_image(tmp_path: Path, cache: Path) -> None:

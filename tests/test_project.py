@@ -167,7 +167,7 @@ def test_no_lockfile(service: Path) -> None:
 
 def test_only_a_build_of_its_own_says_how_a_service_starts(service: Path) -> None:
     makers.write(service, {"cdaf.toml": "[service]\nport = 8000\n"})
-    with pytest.raises(ProjectError, match="service.start is missing"):
+    with pytest.raises(ProjectError, match=r"service\.start is missing"):
         project.read(service)
     makers.write(service, {"cdaf.toml": '[service]\nlanguage = "docker"\nversion = "1.0.0"\n'})
     assert project.read(service).settings.service.start == ()
@@ -298,3 +298,22 @@ def test_a_repository_with_a_port_or_an_ssh_user_is_no_login(service: Path) -> N
     for url in ("https://h:8443/x", "ssh://git@h:22/x", "git@h:x/y.git", "https://h/x@y"):
         (service / "cdaf.toml").write_text(f'[service]\nstart = ["run"]\nrepository = "{url}"\n')
         assert read(service).settings.service.repository == url
+
+
+def test_a_table_of_another_language_is_told(tmp_path: Path) -> None:
+    root = makers.repository(
+        tmp_path / "svc",
+        {
+            "pyproject.toml": '[project]\nname = "svc"\nversion = "1.0"\n',
+            "uv.lock": "",
+            "cdaf.toml": '[service]\nstart = ["svc"]\n[node]\nscripts = ["a"]\n[docker]\ncache = true\n',
+        },
+    )
+    with pytest.raises(ProjectError) as raised:
+        project.read(root)
+    for name in ("node", "docker"):
+        told = f"{name}: this table is for services whose language is {name}, and this one's is python"
+        assert told in raised.value.message
+    environ = {"CDAF_DOCKER_CACHE": "false"}
+    (root / "cdaf.toml").write_text('[service]\nstart = ["svc"]\n')
+    assert project.read(root, environ=environ).language == "python"

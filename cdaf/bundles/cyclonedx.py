@@ -82,7 +82,7 @@ def _service(manifest: Manifest, own: Iterable[Dependency]) -> Component:
         name=manifest.service.name,
         type=ComponentType.APPLICATION,
         bom_ref=_ROOT,
-        licenses=[each for one in own for each in _licenses(one)],
+        licenses=[each for one in own for each in _licenses(one.license)] or _licenses(manifest.service.license),
         external_references=where,
     )
 
@@ -95,17 +95,15 @@ def _component(told: Dependency, places: Sequence[str]) -> Component:
         bom_ref=told.purl,
         purl=PackageURL.from_string(told.purl),
         hashes=_hashes(told),
-        licenses=_licenses(told),
+        licenses=_licenses(told.license),
         external_references=list(_references(told)),
         evidence=ComponentEvidence(occurrences=[Occurrence(location=each) for each in places]) if places else None,
         properties=[Property(name="cdaf:archive", value=told.archive)],
     )
 
 
-def _licenses(told: Dependency) -> list[License]:
-    if not told.license:
-        return []
-    return [LicenseFactory().make_from_string(told.license)]
+def _licenses(told: str | None) -> list[License]:
+    return [LicenseFactory().make_from_string(told)] if told else []
 
 
 def _hashes(told: Dependency) -> list[HashType]:

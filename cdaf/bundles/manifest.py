@@ -8,6 +8,8 @@ from cdaf import toml
 from cdaf.errors import BundleError
 from cdaf.settings import settings
 
+Role = Literal["image", "smoke", "build"]
+
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A table of the manifest; what is absent has its default."""
@@ -25,6 +27,7 @@ class Service(Table, frozen=True, kw_only=True):
     user: str = "app"
     uid: int = 10001  # -1 where only a sealed image's passwd knows
     state: tuple[str, ...] = ()
+    license: str | None = None  # as its own manifest says it, where it is no archive that does
 
 
 class Source(Table, frozen=True, kw_only=True):
@@ -38,12 +41,12 @@ class Source(Table, frozen=True, kw_only=True):
 
 
 class Base(Table, frozen=True, kw_only=True):
-    """A base image of one platform, pinned; in the role `build`, an image that a Dockerfile takes beside its base."""
+    """An image of one platform, pinned: the image's base, the checks' own, or one that something was built in."""
 
     platform: str
     reference: str
     digest: str
-    role: Literal["image", "smoke", "build"] = "image"
+    role: Role = "image"
 
 
 class Sidecar(Table, frozen=True, kw_only=True):

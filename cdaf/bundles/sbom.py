@@ -101,7 +101,8 @@ def _parts(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> Parts:
     others = owners.dependencies(manifest, wanted)
     own = [each for each in manifest.dependencies if each.archive in owners.own_archives(manifest, wanted)]
     layers = [each for each in wanted.layers if each.name != owners.SERVICE]
-    service = (manifest.service.name, manifest.source.repository, [(each.license, each.requires) for each in own])
+    named = manifest.service.name, manifest.service.license, manifest.source.repository
+    service = (named, [(each.license, each.requires) for each in own])
     held = {member: contents[member].sha256 for member in plan.members(tuple(layers))}
     told = (_REVISION, __version__, wanted.platform, wanted.base, service, others, layers, held)
     key = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()

@@ -32,7 +32,8 @@ def write(members: Iterable[tuple[str, bytes]], modes: Mapping[str, int] = {}) -
     for name, data in members:
         raw, packed = name.encode(), coder.deflated(data)
         facts = (_UTF8, _DEFLATED, 0, _DATE, zlib.crc32(data), len(packed), len(data), len(raw), 0)
-        index += _CENTRAL.pack(b"PK\1\2", _UNIX | _NEEDED, _NEEDED, *facts, 0, 0, 0, modes.get(name, _MODE) << 16, at) + raw
+        mode = modes.get(name, _MODE) << 16
+        index += _CENTRAL.pack(b"PK\1\2", _UNIX | _NEEDED, _NEEDED, *facts, 0, 0, 0, mode, at) + raw
         header = _LOCAL.pack(b"PK\3\4", _NEEDED, *facts) + raw
         yield header
         yield packed

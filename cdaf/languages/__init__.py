@@ -74,13 +74,16 @@ class Planned(msgspec.Struct, frozen=True):
     generated: dict[str, bytes]
     kept: dict[str, Content] = {}
     sealed: tuple[Sealed, ...] = ()
+    license: str = ""  # of the service, as its manifest says it; an SPDX expression where it has one
 
 
 class Language(Protocol):
     """What a language module provides."""
 
     NAME: str
+    MANIFEST: str  # file name of what a service declares, beside which the lockfile is written
     LOCKFILES: tuple[str, ...]  # file names, searched upward to the repository's root
+    LOCKING: str  # the command that writes the lockfile, for hints; empty where there is none
     BASE: str  # the default base image
     INTERPRETER: str  # program name whose path and version `Facts` hold ("python3")
 
@@ -115,6 +118,13 @@ class Language(Protocol):
     def plan(self, project: Project, collection: Collection) -> Planned:
         """Lay out the image and the checks' layer. Raises ResolveError."""
         ...
+
+
+def way_out(root: Path) -> str:
+    """What a service without a lockfile has to do, by the manifests that `root` has."""
+    there = [load(name) for name in MODULES if (root / load(name).MANIFEST).is_file()]
+    commands = [f"`{each.LOCKING}`" for each in there if each.LOCKING]
+    return f"run {' or '.join(commands)}, and commit the lockfile" if commands else "commit a lockfile"
 
 
 def load(name: str) -> Language:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from cdaf.projects import starter
 
 NAME = "docker"
+MANIFEST = "Dockerfile"
 LOCKFILES = ("Dockerfile",)
+LOCKING = ""
 BASE = "scratch"  # what a build stands on is its Dockerfile's to say
 INTERPRETER = ""
 

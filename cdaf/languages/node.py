@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from cdaf.projects import starter
 
 NAME = "node"
+MANIFEST = "package.json"
 LOCKFILES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock")
+LOCKING = "npm install --package-lock-only"
 BASE = "node:22-slim"
 INTERPRETER = "node"
 

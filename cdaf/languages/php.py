@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from cdaf.projects import starter
 
 NAME = "php"
+MANIFEST = "composer.json"
 LOCKFILES = ("composer.lock",)
+LOCKING = "composer update --no-install"
 BASE = "php:8.4-cli"
 INTERPRETER = "php"
 

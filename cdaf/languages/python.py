@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from cdaf.projects import starter
 
 NAME = "python"
+MANIFEST = "pyproject.toml"
 LOCKFILES = ("uv.lock",)
+LOCKING = "uv lock"
 BASE = "python:3.13-slim"
 INTERPRETER = "python3"
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from cdaf.projects import starter
 
 NAME = "ruby"
+MANIFEST = "Gemfile"
 LOCKFILES = ("Gemfile.lock", "gems.locked")
+LOCKING = "bundle lock"
 BASE = "ruby:3.4-slim"
 INTERPRETER = "ruby"
 

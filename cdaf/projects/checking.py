@@ -14,17 +14,26 @@ from cdaf.projects.project import Project
 def check(root: Path) -> Project:
     """The project in `root`, once its settings, its files and both of its locks are found to be right.
 
-    Raises ProjectError with all faults: of `cdaf.toml` and what it names first, then of the locks.
+    Raises ProjectError with all faults: of `cdaf.toml` and what it names first, then of the locks; ResolveError for
+    what the native lock names and the base cannot have.
     """
     found = project.read(root)
-    wrong = [*languages.load(found.language).check(found)]
+    language = languages.load(found.language)
+    wrong, lacking = [*language.check(found)], []
     held = pins.read(locking.path(found))
     if held is None:
         progress.note(f"{pins.NAME} is not there yet: `cdaf lock` or `cdaf package` writes it")
     else:
-        wrong += [f"{pins.NAME}: {fault}" for fault in locking.lacking(found, held)]
-    if wrong:
-        raise ProjectError(faults(found.name, wrong), "mend each of them, lock again where a lock is named, and commit")
+        lacking = [f"{pins.NAME}: {fault}" for fault in locking.lacking(found, held)]
+    if held is not None and not lacking:
+        language.resolve(found, held)  # which tells more, with a hint of its own
+    if wrong or lacking:
+        again = [
+            f"run `{each}`" for each in (language.LOCKING if wrong else "", "cdaf lock" if lacking else "") if each
+        ]
+        raise ProjectError(
+            faults(found.name, [*wrong, *lacking]), f"{', '.join([*again, 'mend what is named'])}, and commit"
+        )
     return found
 
 

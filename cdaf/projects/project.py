@@ -79,9 +79,11 @@ def read(
     language = settings.service.language or languages.detect(root, top)
     if language is None or language not in languages.MODULES:
         found.append(_no_language(language))
-        raise ProjectError(faults(loaded.file.name, found), "commit a lockfile (`uv lock`), or set service.language")
+        raise ProjectError(faults(loaded.file.name, found), f"{languages.way_out(root)}, or set service.language")
     if not settings.service.start and language not in languages.SEALING:
         found.append("service.start is missing: the command that starts the service, as a list of words")
+    written = {key.partition(".")[0] for key, origin in loaded.origins.items() if origin == loaded.file.name}
+    found += rules.idle(written, language, languages.MODULES)
     name, number = languages.load(language).identify(root)
     name, number = settings.service.name or name or root.name, settings.service.version or number
     if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):
@@ -128,7 +130,9 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
     named = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
     differs = f"{named} {'differ' if len(dirty) > 1 else 'differs'} from the commit"
     if release:
-        raise ProjectError(f"a release cannot be made of a dirty tree: {differs}", "commit what differs")
+        raise ProjectError(
+            f"a release cannot be made of a dirty tree: {differs}", "commit what differs, and let git ignore none of it"
+        )
     progress.note(f"the tree is dirty, so the image will have no tag: {differs}")
     commit = project.source.commit or ""
     return msgspec.structs.replace(

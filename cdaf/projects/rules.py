@@ -32,6 +32,15 @@ def broken(settings: Settings) -> list[str]:
     ]
 
 
+def idle(written: Collection[str], language: str, known: Collection[str]) -> list[str]:
+    """Of the tables that a project's file has, those of other languages than its own, which nobody would look at."""
+    return [
+        f"{each}: this table is for services whose language is {each}, and this one's is {language}"
+        for each in known
+        if each != language and each in written
+    ]
+
+
 def absent(
     settings: Settings, files: Sequence[str], checks: Sequence[str], tracked: Collection[str], *, whole: bool = False
 ) -> list[str]:

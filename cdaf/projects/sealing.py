@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, __version__
+from cdaf import ASSEMBLER_REVISION, __version__, languages
 from cdaf.bundles import bundle, manifest, sbom
 from cdaf.bundles.manifest import Foretold, Layer, Manifest
 from cdaf.images import content, image, layers, oci, plan, sealed
@@ -112,6 +112,7 @@ def _service(project: Project, planned: Planned) -> manifest.Service:
         user=service.user.name,
         uid=service.user.id,
         state=service.state,
+        license=planned.license or None,
     )
     if not planned.sealed:
         return told
@@ -136,24 +137,23 @@ def _bases_of_sealed(planned: Planned) -> tuple[manifest.Base, ...]:
     found: list[manifest.Base] = []
     for each in planned.sealed:
         platform, base = each.image.platform, each.image.base
-        told = [("image", base)] if base else []
+        told: list[tuple[manifest.Role, plan.BasePin]] = [("image", base)] if base else []
         for role, pin in [*told, *(("build", tool) for tool in each.tools)]:
-            kept = {"platform": platform, "reference": pin.reference, "digest": pin.digest, "role": role}
-            found.append(msgspec.convert(kept, manifest.Base))
+            found.append(manifest.Base(platform=platform, reference=pin.reference, digest=pin.digest, role=role))
     return tuple(found)
 
 
 def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
-    image_base = None if project.language in SEALING else base_of(project)
+    settings = project.settings
+    known: dict[str | None, manifest.Role] = {settings.smoke.image: "smoke"}
+    if project.language not in SEALING:
+        tools: list[str | None] = [*languages.images(project), settings.build.image]
+        built: dict[str | None, manifest.Role] = dict.fromkeys(tools, "build")
+        known = {**built, **known, base_of(project): "image"}
     return tuple(
-        manifest.Base(
-            platform=each.platform,
-            reference=each.reference,
-            digest=each.digest,
-            role="image" if each.reference == image_base else "smoke",
-        )
+        manifest.Base(platform=each.platform, reference=each.reference, digest=each.digest, role=known[each.reference])
         for each in pins.bases
-        if each.reference in (image_base, project.settings.smoke.image)
+        if each.reference in known
     )
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import languages
+from cdaf import languages, progress
 from cdaf.errors import ProjectError
 from cdaf.projects import git, patterns
 from cdaf.settings import config
 from cdaf.testing import stack
 
 _PASSED_OVER = {"node_modules", "venv", "__pycache__", "dist", "build", "site-packages"}
+
+_DOCKERFILE = "Dockerfile"
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -27,7 +29,14 @@ class Findings(msgspec.Struct, kw_only=True):
     sidecars: tuple[str, ...] = ()
     group: str | None = None
     checks: tuple[str, ...] = ()
+    version: str | None = None
+    run: tuple[tuple[str, ...], ...] = ()
+    outputs: tuple[str, ...] = ()
+    image: str | None = None  # that builds run in
     reasons: dict[str, str] = {}
+    entering: str = ""  # what enters the image beside tracked files, for people
+    example: tuple[str, ...] = ("sh", "smoke/check.sh")  # a command that checks, where none was found
+    grouped: bool = False  # whether checks have packages of their own, by a dependency group
 
 
 def write(root: Path) -> Path:
@@ -61,9 +70,16 @@ def look(root: Path) -> Findings:
         wanted = ", ".join(file for name in languages.MODULES for file in languages.load(name).LOCKFILES)
         raise ProjectError(
             f"{root}: no lockfile here or above ({wanted}), so nothing says what to package",
-            "commit a lockfile first",
+            languages.way_out(root),
         )
-    return languages.load(language).look(root, files(root))
+    module = languages.load(language)
+    found = module.look(root, files(root))
+    if language not in languages.SEALING and (root / _DOCKERFILE).is_file():
+        progress.note(f'there is a {_DOCKERFILE} too; `language = "docker"` below [service] packages what it builds')
+    if module.identify(root)[1] is None and _described(root) is None:
+        reasons = {**found.reasons, "version": "neither a manifest nor a tag in git says one"}
+        found = msgspec.structs.replace(found, version="0.1.0", reasons=reasons)
+    return found
 
 
 def files(root: Path) -> list[str]:
@@ -97,6 +113,7 @@ def render(found: Findings) -> str:
         "",
         *(_service(found) if found.start else _build(found)),
         "",
+        *_commands(found),
         "[image]",
         *(_set(found, "base", found.base) if found.base else []),
         'platforms = ["linux/amd64"]        # "linux/arm64" may stand beside it and needs no emulation to build',
@@ -109,8 +126,7 @@ def render(found: Findings) -> str:
         ),
         *(_set(found, "before", found.before) if found.before else []),
         *(_set(found, "sidecars", found.sidecars) if found.sidecars else ['# sidecars = ["postgres:17"]']),
-        *(_set(found, "group", found.group) if found.group else ['# group = "smoke"               # of the checks']),
-        *(_set(found, "checks", found.checks) if found.checks else ['# checks = ["pytest", "-q", "smoke/"]']),
+        *_checks(found),
         "",
         "[publish]",
         '# to = ["registry:registry.example/team/NAME"]   # default: an OCI layout beside the bundle, and the engine',
@@ -124,12 +140,28 @@ def render(found: Findings) -> str:
 def _service(found: Findings) -> list[str]:
     return [
         "[service]",
+        *(_set(found, "version", found.version) if found.version else []),
         *_set(found, "start", found.start),
         *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
-        "# Tracked files that go to /app; a service that is a package enters as its wheel as well.",
+        f"# Tracked files that go to /app{f'; {found.entering}' if found.entering else ''}.",
         *(_set(found, "include", found.include) if found.include else ['# include = ["templates/**"]']),
         '# env = { LOG_LEVEL = "info" }     # never a secret: those are bound by name at release',
         '# state = ["/app/state"]           # folders that the service may write to',
+    ]
+
+
+def _commands(found: Findings) -> list[str]:
+    """[build], where there is anything to say of it."""
+    named = (("run", found.run), ("outputs", found.outputs), ("image", found.image))
+    lines = [line for key, value in named if value for line in _set(found, key, value)]
+    return ["[build]", *lines, ""] if lines else []
+
+
+def _checks(found: Findings) -> list[str]:
+    group = ['# group = "smoke"               # of the checks'] if found.grouped else []
+    return [
+        *(_set(found, "group", found.group) if found.group else group),
+        *(_set(found, "checks", found.checks) if found.checks else [f"# checks = {json.dumps(found.example)}"]),
     ]
 
 
@@ -138,7 +170,11 @@ def _build(found: Findings) -> list[str]:
     return [
         "[service]",
         *(_set(found, "port", found.port) if found.port else ["# port = 8000"]),
-        '# version = "1.0.0"                # default: the nearest v… tag in git',
+        *(
+            _set(found, "version", found.version)
+            if found.version
+            else ['# version = "1.0.0"                # default: the nearest v… tag in git']
+        ),
         "",
         "[docker]",
         "# network = false                  # whether the build may use the network; the manifest says which",
@@ -151,6 +187,13 @@ def _set(found: Findings, key: str, value: object) -> list[str]:
     reason = found.reasons.get(key)
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
     return [f"{line}  # {reason}" if reason else line]
+
+
+def _described(root: Path) -> str | None:
+    try:
+        return git.describe(root)
+    except ProjectError:
+        return None
 
 
 def _top(root: Path) -> Path:

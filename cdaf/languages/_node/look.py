@@ -48,6 +48,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         sidecars=beside,
         checks=checks,
         reasons=reasons,
+        example=("node", "--test", "smoke/*.test.js"),
     )
 
 

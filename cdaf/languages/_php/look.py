@@ -38,6 +38,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         health=_health(root, names) if front else None,
         sidecars=known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs]),
         reasons=reasons,
+        example=("php", "smoke/check.php"),
     )
 
 

@@ -65,6 +65,9 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         group=group,
         checks=checks,
         reasons=reasons,
+        entering="a service that is a package enters as its wheel as well",
+        example=("pytest", "-q", "smoke/"),
+        grouped=True,
     )
 
 

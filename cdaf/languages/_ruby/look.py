@@ -47,6 +47,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         group=group,
         checks=("bundle", "exec", "ruby", checks[0]) if checks else (),
         reasons=reasons,
+        example=("ruby", "smoke/check.rb"),
     )
 
 

@@ -20,9 +20,10 @@ from cdaf.languages._shared import container, frame, memo, scratch, tree
 from cdaf.languages._shared.frame import Generated
 from cdaf.languages._shared.tree import Leaf
 from cdaf.net.fetch import KIND
-from cdaf.projects import patterns
+from cdaf.projects import patterns, pins
 from cdaf.projects.pins import Base
 from cdaf.projects.project import Project
+from cdaf.settings import config
 from cdaf.settings.settings import Command
 
 
@@ -59,7 +60,8 @@ def outputs(project: Project, workshop: Workshop) -> tuple[Output, ...]:
     Raises ProjectError when a command fails or a pattern matches nothing it made, ResolveError when the platform does
     not run here.
     """
-    leaves = tree.tracked(project.root)
+    # Ours say what enters where; a build that could read them would run again for each new pin.
+    leaves = [each for each in tree.tracked(project.root) if each.name not in (config.NAME, pins.NAME)]
     settings, image = project.settings.build, workshop.image
     told = msgspec.json.encode([settings, image.digest, workshop.environment, project.settings.service.env])
     name = memo.key("commands", tree.digest(leaves), told, *workshop.identity)
