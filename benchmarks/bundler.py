@@ -44,7 +44,7 @@ def cold(bench: Bench) -> list[Row]:
                 return _packaging(bench, shop, cache)()
 
         def theirs() -> Sample:
-            _docker(bench, "exec", name, "sh", "-c", "rm -rf /app/vendor /root/.bundle /root/.local")
+            _docker(bench, "exec", name, "sh", "-c", 'rm -rf /app/vendor "$HOME/.bundle" "$HOME/.local"')
             return measure.run(
                 ["docker", "exec", "-w", "/app", name, *INSTALL.split(), "--quiet"], bench.env, bench.work
             )

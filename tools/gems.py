@@ -1,17 +1,23 @@
 """Gems for the package index, made by RubyGems of what Debian has of them: `tools/gems.rb`, in a container of Ruby.
 
-As long as Debian's packages are the same, so are the gems, byte for byte: their times are fixed.
+As long as Debian's packages are the same, so are the gems, byte for byte: their times are fixed. When Debian moves on
+to other versions, the example's lock has to follow: `python3 tools/gems.py lock` has Bundler write it again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tools import apt, rootfs, standins, state
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tools import apt, engine, rootfs, standins, state
 from tools.engine import Engine, environment
 from tools.state import ToolError
 
@@ -26,6 +32,7 @@ NATIVE = ("ruby-ffi",)  # for every architecture
 HERE = ("ruby-nio4r",)  # for the first alone
 SOURCES = ("puma", "ruby-bcrypt")
 ARCHES = ("amd64", "arm64")
+LOCK = state.CHECKOUT / "examples" / "inventory" / "Gemfile.lock"
 
 
 def is_made(folder: Path) -> bool:
@@ -52,6 +59,32 @@ def make(folder: Path, engine: Engine) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(made, folder)
     state.write(NOTE, {"key": _key()})
+    if gone := _gone(folder):
+        state.say(
+            f"{LOCK.parent.name} locks what Debian has no longer, {', '.join(gone)}: run `python3 tools/gems.py lock`"
+        )
+
+
+def _gone(folder: Path) -> list[str]:
+    """The gems of the example's lock that the index does not have."""
+    named = re.findall(r"^ {4}(\S+) \(([^)]+)\)$", LOCK.read_text(), re.MULTILINE)
+    return [f"{name} {number}" for name, number in named if not (folder / "gems" / f"{name}-{number}.gem").is_file()]
+
+
+def lock(found: Engine) -> None:
+    """Have Bundler lock the example again, with the index as the mirror of the public one."""
+    from tools import index
+
+    env, why = os.environ | environment(found), "lock the example"
+    told = ["-e", f"BUNDLE_MIRROR__ALL={index.url('ruby')}", "-e", "LC_ALL=C.UTF-8", "-w", "/app", "--network", "host"]
+    locking = ["sh", "-c", "rm -f Gemfile.lock; bundle lock --add-platform ruby x86_64-linux"]
+    container = state.run([found.client, "create", *told, IMAGE, *locking], why, env).split()[-1]
+    try:
+        state.run([found.client, "cp", f"{LOCK.parent}/.", f"{container}:/app"], why, env)
+        state.run([found.client, "start", "--attach", container], why, env)
+        state.run([found.client, "cp", f"{container}:/app/Gemfile.lock", str(LOCK)], why, env)
+    finally:
+        state.run([found.client, "rm", "--force", container], why, env)
 
 
 def _options(place: Path) -> list[str]:
@@ -121,3 +154,20 @@ def _built(place: Path, engine: Engine) -> Path:
     if not (place / "out" / "versions").is_file():
         raise ToolError("no gems were made", "", "")
     return place / "out"
+
+
+def main(arguments: list[str]) -> int:
+    """`lock` is the one verb."""
+    found = engine.running() or engine.find()
+    if arguments != ["lock"] or found is None:
+        print(__doc__ if found else "no engine runs: `python3 tools/bare.py up`", file=sys.stderr)
+        return 2
+    try:
+        lock(found)
+    except ToolError as error:
+        return state.explain(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
