@@ -11,7 +11,7 @@ import pytest
 
 from cdaf.bundles import bundle
 from cdaf.images import building
-from tests import acceptance, makers, phpkit
+from tests import acceptance, elves, makers, phpkit
 from tests.acceptance import cdaf
 
 pytestmark = pytest.mark.docker
@@ -130,7 +130,11 @@ def test_a_plugin_that_is_named_runs(tmp_path: Path) -> None:
         static function getSubscribedEvents() { return ['post-autoload-dump' => 'made']; }
         function made() { file_put_contents('vendor/autoload_runtime.php', '<?php // made'); } }"""
     path = phpkit.archive(tmp_path / "archives/plugin.zip", {"P.php": code})
-    more: dict[str, Any] = {"type": "composer-plugin", "require": {"composer-plugin-api": "^2"}, "extra": {"class": "AcmePlugin\\P"}}
+    more: dict[str, Any] = {
+        "type": "composer-plugin",
+        "require": {"composer-plugin-api": "^2"},
+        "extra": {"class": "AcmePlugin\\P"},
+    }
     entry = phpkit.entry("acme/plugin", path, autoload={"psr-4": {"AcmePlugin\\": ""}}, **more)
     config = phpkit.CONFIG + '[php]\nplugins = ["acme/plugin"]\n'
     phpkit.service(tmp_path / "svc", [entry], config=config, composer={"allow-plugins": {"acme/plugin": True}})
@@ -198,3 +202,16 @@ def test_a_changed_line_of_the_service_leaves_the_autoloader_alone(shared: Path,
     one, other = (building.images(bundle.open(file))[0] for file in (first, packaged(root)))
     changed = [new.name for old, new in zip(one.layers, other.layers, strict=True) if old.digest != new.digest]
     assert changed == ["service"]
+
+
+def test_a_native_program_that_the_base_cannot_run_is_named(tmp_path: Path) -> None:
+    foreign = elves.make("s390x", kind=2)
+    path = phpkit.archive(
+        tmp_path / "archives/native.zip", {"bin/tool": foreign, "lib/x.so": foreign}, executable=("bin/tool",)
+    )
+    phpkit.service(tmp_path / "svc", [phpkit.entry("acme/native", path, bin=["bin/tool"])])
+    told = cdaf("package", tmp_path / "svc", expect=4)
+    assert "acme/native/bin/tool" in told.stderr
+    (tmp_path / "svc/cdaf.toml").write_text(phpkit.CONFIG + '[image]\nunaudited = ["acme/native/bin/*"]\n')
+    makers.commit(tmp_path / "svc")
+    assert "acme/native/lib/x.so" in cdaf("package", tmp_path / "svc").stderr

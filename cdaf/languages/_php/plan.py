@@ -9,7 +9,7 @@ import msgspec
 from cdaf import languages
 from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
-from cdaf.languages._php import exclude, generate, lockfile, resolve, spread
+from cdaf.languages._php import audit, exclude, generate, lockfile, resolve, spread
 from cdaf.languages._php.spread import Spread
 from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
@@ -29,6 +29,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     own = _own(project, collection, made.places, made.generated)
     platforms = project.settings.image.platforms
     bases = [_base(project, collection, each) for each in platforms]
+    audit.demand(project, bases, spreads, made.places, made.generated)
     main, contents = _written(project, collection, spreads, own, dev=False)
     kept |= contents
     images = tuple(_image(project, each, spreads, main, made) for each in bases)
