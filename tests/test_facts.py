@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from cdaf import store
-from cdaf.bases import facts, rootfs
+from cdaf.bases import facts, rootfs, versions
 from cdaf.bases.rootfs import Blob
 from cdaf.errors import ResolveError
 from cdaf.images import oci
@@ -265,3 +265,26 @@ def test_a_sidecar_is_pinned_by_its_index(mirror: str, monkeypatch: pytest.Monke
         monkeypatch.setenv("CDAF_REGISTRY_MIRRORS", f"http://{mirror}")
     found = facts.sidecar("redis:7")
     assert (found.reference, found.digest[:7]) == ("redis:7", "sha256:")
+
+
+@pytest.mark.parametrize(
+    ("program", "environment", "packages", "version"),
+    [
+        ("/usr/local/bin/ruby", {"RUBY_VERSION": "3.4.7"}, "", "3.4.7"),
+        ("/usr/bin/ruby3.3", {"RUBY_VERSION": "3.3.9"}, "Package: ruby3.3\nVersion: 3.3.8-2\n", "3.3.9"),
+        ("/usr/bin/ruby3.3", {}, "Package: ruby3.3\nVersion: 3.3.8-2+deb13u1\n", "3.3.8"),
+        ("/usr/bin/php8.4", {}, "Package: php8.4-cli\nVersion: 8.4.11-1\n", "8.4.11"),
+        ("/usr/bin/node", {}, "Package: nodejs\nVersion: 22.14.0+dfsg-1\n", "22.14.0"),
+        ("/usr/local/bin/ruby", {}, "Package: ruby3.3\nVersion: 3.3.8-2\n", ""),
+        ("/usr/bin/ruby3.3", {}, "", ""),
+    ],
+)
+def test_other_interpreters_versions_are_told_by_the_environment_or_the_distribution(
+    program: str, environment: dict[str, str], packages: str, version: str
+) -> None:
+    read = {"dpkg": packages.encode()}
+    assert versions.interpreter(read, program, environment, "a base") == version
+
+
+def test_alpine_s_packages_tell_a_version() -> None:
+    assert versions.interpreter({"apk": b"P:ruby\nV:3.3.8-r0\n"}, "/usr/bin/ruby", {}, "a base") == "3.3.8"

@@ -63,9 +63,7 @@ def interpreter(read: Mapping[str, bytes], program: str, environment: Mapping[st
     """The exact version of the interpreter. Raises ResolveError when it cannot be told, or the files contradict."""
     minor = _PYTHON.search(program)
     if not minor:
-        # Official images tell by their environment; the program may be called by its version, as Debian does.
-        name = re.sub(r"[^A-Za-z].*", "", program.rpartition("/")[2])
-        return environment.get(f"{name.upper()}_VERSION", "")
+        return _other(read, program, environment)
     told = {what: version for what, version in _python(read, program, minor[1]) if version}
     if len(set(told.values())) > 1:
         each = ", ".join(f"{what} {version}" for what, version in told.items())
@@ -74,6 +72,19 @@ def interpreter(read: Mapping[str, bytes], program: str, environment: Mapping[st
     if not version.startswith(f"{minor[1]}."):
         raise ResolveError(f"the exact version of {program} in {name} cannot be told", "choose another base")
     return version
+
+
+def _other(read: Mapping[str, bytes], program: str, environment: Mapping[str, str]) -> str:
+    """Official images tell by their environment; elsewhere the distribution knows, whose programs bear versions."""
+    called = program.rpartition("/")[2]
+    name = re.sub(r"[^A-Za-z].*", "", called)
+    told = environment.get(f"{name.upper()}_VERSION", "")
+    if told or not program.startswith("/usr/bin/"):
+        return told
+    packages, others = dict(_dpkg(read)), dict(_apk(read))
+    names = (called, f"{called}-cli", f"{name}js")
+    debian = next((_upstream(packages[each]) for each in names if each in packages), "")
+    return debian or next((others[each].rpartition("-r")[0] for each in (*names, name) if each in others), "")
 
 
 def _python(read: Mapping[str, bytes], program: str, minor: str) -> Iterator[tuple[str, str]]:
