@@ -284,6 +284,24 @@ def test_gems_of_folders_and_of_the_service_itself(index: Index, tmp_path: Path)
     assert tmp_path / "repo" / "shared" in collection.lock.inputs
 
 
+def test_a_lock_above_the_service_serves(index: Index, tmp_path: Path) -> None:
+    below = {"svc/cdaf.toml": rubykit.CONFIG, "svc/app.rb": "1\n"}
+    makers.repository(tmp_path / "repo", {"Gemfile": GEMFILE, "Gemfile.lock": LOCK, **below})
+    found = project.read(tmp_path / "repo" / "svc")
+    collection, planned = rubykit.through(found)
+    assert {"app/Gemfile", "app/Gemfile.lock", "app/app.rb"} <= rubykit.laid(found, collection, planned).keys()
+    assert tmp_path / "repo" / "Gemfile" in collection.lock.inputs
+
+
+def test_what_a_gemfile_reads_beside_itself_enters(index: Index, tmp_path: Path) -> None:
+    gemfile = f'ruby file: ".ruby-version"\n{GEMFILE}'
+    found = rubykit.service(tmp_path / "svc", gemfile, LOCK, {".ruby-version": "3.4.7\n"})
+    collection, planned = rubykit.through(found)
+    assert rubykit.laid(found, collection, planned)["app/.ruby-version"] == ("file", b"3.4.7\n")
+    makers.git(tmp_path / "svc", "rm", "-q", "--cached", ".ruby-version")
+    assert ".ruby-version is read by Gemfile, and not tracked by git" in refused(ProjectError, found)
+
+
 @pytest.mark.parametrize("remote", ["../../elsewhere", "/usr/lib/gem", "../usr"])
 def test_gems_of_folders_elsewhere_are_refused(remote: str, index: Index, tmp_path: Path) -> None:
     lock = rubykit.lock({}, ["e!"], before=f"PATH\n  remote: {remote}\n  specs:\n    e (1.0)\n")

@@ -137,7 +137,7 @@ def _unknown(project: Project, found: Read) -> list[str]:
     named = [("service.groups", each) for each in service.groups]
     named += [("smoke.group", smoke.group)] if smoke.group else []
     for key, name in named if not found.asked.unjudged else []:
-        if name not in known and not (name in select.APART and found.asked.specs):
+        if name not in {*known, gemfile.DEFAULT} and not (name in select.APART and found.asked.specs):
             close = difflib.get_close_matches(name, known, 1)
             near = f", did you mean {close[0]!r}?" if close else ""
             wrong.append(f"{key}: {name!r} is no group of {found.gemfile.name}{near}")

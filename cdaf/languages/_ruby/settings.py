@@ -85,7 +85,7 @@ def _told(origin: str, settings: Mapping[str, str]) -> tuple[str, str] | None:
 def _url(name: str) -> str:
     """The address that a key stands for, if it stands for one; letter case is lost, and origins have none."""
     plain = name.removeprefix("BUNDLE_").replace("___", "-").replace("__", ".").lower()
-    return plain if plain.startswith(("http://", "https://")) else ""
+    return plain if re.fullmatch(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/.*)?", plain) else ""
 
 
 def _in_addresses(settings: Mapping[str, str]) -> dict[str, tuple[str, str]]:
