@@ -338,6 +338,22 @@ def test_a_platform_that_does_not_run_here(tmp_path: Path) -> None:
         assert "exec format error" in caught.value.output
 
 
+def test_layers_may_be_zstd(tmp_path: Path) -> None:
+    made = package(lock(service(tmp_path, "FROM scratch\nCOPY hello /\n", '[image]\ncompression = "zstd"\n')))
+    [layer] = made.manifest.images[0].layers
+    blob = bundle.data(made, f"images/blobs/{layer.digest.replace(':', '/')}")
+    assert blob.startswith(b"\x28\xb5\x2f\xfd")
+    assert cdaf("image", made.path).stdout.strip() == made.manifest.images[0].digest
+
+
+def test_twenty_thousand_small_files(tmp_path: Path) -> None:
+    files = {f"data/{number % 97}/{number}": str(number) for number in range(20_000)}
+    root = lock(service(tmp_path, "FROM scratch\nCOPY data /data\n", files=files))
+    first = package(root)
+    assert len(paths(first)) == 20_000
+    assert package(root).identity == first.identity
+
+
 def test_what_was_built_before_needs_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = lock(service(tmp_path, "FROM scratch\nCOPY hello /from-before\n"))
     first = package(root)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import engine, languages, progress, store
+from cdaf import languages, progress, store
 from cdaf.errors import CdafError, ProjectError, faults
 from cdaf.images import oci, rewriting
 from cdaf.images.plan import BasePin
@@ -22,7 +22,6 @@ from cdaf.languages._shared import memo, scratch
 from cdaf.projects.project import Project
 from cdaf.registries import reference, registry, wire
 from cdaf.settings.settings import Docker
-from cdaf.testing import masking
 
 _REVISION = "2"  # of how a build is asked for, and of what is kept of it
 _BLOBS = "blobs"
@@ -67,6 +66,9 @@ def _key(project: Project, recipe: Recipe, platform: str) -> str:
 
 
 def _build(project: Project, recipe: Recipe, platform: str) -> Template:
+    from cdaf import engine
+    from cdaf.testing import masking
+
     docker = project.settings.docker
     secrets = _secrets(docker)
     engine.demand_buildx(engine.facts())

@@ -21,17 +21,15 @@ _FILE, _LINK, _EXECUTABLE, _SUBMODULE = "100644", "120000", "100755", "160000"
 
 class Context(msgspec.Struct, frozen=True):
     """The files of a build: `leaves` are the context's own, `named` those of further folders, `beside` the Dockerfile
-    and what says which files it passes over."""
+    and what says which files it passes over.
+
+    `inputs` are the files that decide what is built, and folders where all does that git tracks.
+    """
 
     leaves: tuple[Leaf, ...]
     beside: tuple[Leaf, ...]
     named: dict[str, tuple[Leaf, ...]]
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Every file on this machine that decides what is built."""
-        groups = (self.leaves, self.beside, *self.named.values())
-        return tuple(leaf.path for group in groups for leaf in group)
+    inputs: tuple[Path, ...]
 
     @property
     def identity(self) -> str:
@@ -54,7 +52,10 @@ def gather(project: Project, found: list[str]) -> Context:
         for name, where in sorted(settings.contexts.items())
         if not where.startswith(IMAGE)
     }
-    return Context(leaves, _beside(project, found), named)
+    beside = _beside(project, found)
+    inputs = [project.repository / settings.contexts[name] for name in named]
+    inputs += [leaf.path for leaf in (*leaves, *beside)] if settings.context else [top]
+    return Context(leaves, beside, named, tuple(inputs))
 
 
 def lay(context: Context, into: Path) -> tuple[Path, Path, dict[str, Path]]:
@@ -82,7 +83,9 @@ def _chosen(patterns: Iterable[str], tracked: Mapping[str, git.Tracked], found: 
 
 def _folder(project: Project, name: str, where: str, found: list[str]) -> tuple[Leaf, ...]:
     key, place = f"docker.contexts.{name}", project.repository / where
-    if where.startswith("/") or ".." in Path(where).parts or not place.is_dir():
+    real = Path(os.path.realpath(place))  # a link on the way may lead out of the repository
+    is_inside = real.is_relative_to(os.path.realpath(project.repository))
+    if where.startswith("/") or ".." in Path(where).parts or not is_inside or not place.is_dir():
         found.append(f"{key}: {where!r} is no folder of the repository, written from its root")
         return ()
     leaves = _leaves(place, git.tracked(place), key, found)

@@ -40,7 +40,7 @@ def resolve(project: Project, pinned: Pins) -> languages.Lock:
         raise ProjectError(faults(project.name, wrong), _HINT)
     recipe = msgspec.structs.replace(recipe, digests=images.pinned(project, recipe.source, recipe.stage, pinned))
     data = _file(recipe.context).read_bytes()
-    return languages.Lock((recipe,), {"Dockerfile": redacted(data)}, {}, pinned, recipe.context.paths)
+    return languages.Lock((recipe,), {"Dockerfile": redacted(data)}, {}, pinned, recipe.context.inputs)
 
 
 def _examine(project: Project) -> tuple[Recipe | None, list[str]]:
