@@ -211,3 +211,16 @@ def test_ctrl_c_ends_a_stalled_transfer_and_keeps_what_came(index: pykit.Index, 
     have = partial.stat().st_size
     assert fetch.fetch([wanted])[wanted.url].path.read_bytes() == BIG
     assert index.asked[-1][1] == f"bytes={have}-"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1/p.zip", "file:a\0b", "/tmp/a\0b", "http://a:b:c/x", "http://x:99999999/y"]
+)
+def test_what_is_no_address_is_told_before_anything_is_asked(url: str) -> None:
+    with pytest.raises(ResolveError, match="thing 1: .* is no address"):
+        fetch.fetch([fetch.Want("thing 1", url, {"sha256": "0" * 64})])
+
+
+def test_a_device_is_no_archive() -> None:
+    with pytest.raises(ResolveError, match="/dev/zero is no regular file"):
+        fetch.fetch([fetch.Want("thing 1", "/dev/zero", {"sha256": "0" * 64})])

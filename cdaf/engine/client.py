@@ -1,5 +1,6 @@
 """Finding the engine and a client program that has compose, and turning what goes wrong between them into errors."""
 
+import errno
 import json
 import os
 import threading
@@ -146,6 +147,8 @@ def missing(error: Exception) -> bool:
 
 def _explain(error: Exception, what: str) -> EngineError | None:
     """The error for people; None when it is not the engine's."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return None  # this machine's own disk
     if said := getattr(error, "explanation", None):
         return EngineError(f"{what}: {said if isinstance(said, str) else said.decode(errors='replace')}".strip())
     if _is_of(error, "python_on_whales"):

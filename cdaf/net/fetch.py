@@ -22,6 +22,7 @@ KIND = "archives"
 CONNECTIONS = 8
 _ATTEMPTS = 3
 _CHUNK = 1 << 20
+_SHOWN = 120
 
 T = TypeVar("T")
 Headers = Callable[[str], Mapping[str, str]]  # the headers, credentials above all, for a URL
@@ -55,6 +56,7 @@ def fetch(
     The result is by URL. Raises ResolveError with every archive that cannot be had as its lock says, or a transient
     error when trying again may help.
     """
+    _demand_addresses(wants)
     unique = {want.url: want for want in wants}
 
     def there(want: Want) -> Got | None:
@@ -253,9 +255,22 @@ def _answered(want: Want, response: http.Response) -> CdafError:
     if status in (401, 403):
         return ResolveError(
             f"{want.name}: {place} answered {status}: it wants other credentials",
-            "give them by netrc, the keyring, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD",
+            "give them by netrc, or as the language's own tool takes them; for uv by the keyring or UV_INDEX_<NAME>_…",
         )
     return ResolveError(f"{want.name}: {place} answered {status}", "lock again: the index has it no longer")
+
+
+def _demand_addresses(wants: Sequence[Want]) -> None:
+    wrong = [f"{want.name}: {want.url[:_SHOWN]!r} is no address" for want in wants if not _is_address(want.url)]
+    if wrong:
+        raise ResolveError(faults("archives", wrong) if len(wrong) > 1 else wrong[0], "lock again")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return not re.search(r"[\x00-\x1f\x7f]", url) and urlsplit(url).port is not False
+    except ValueError:
+        return False
 
 
 def _local(url: str) -> Path | None:
@@ -266,6 +281,8 @@ def _local(url: str) -> Path | None:
 
 
 def _file(want: Want, path: Path, have: int) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():
+        raise ResolveError(f"{want.name}: {path} is no regular file", "put it back, or lock again")
     try:
         with path.open("rb") as file:
             file.seek(have)

@@ -11,7 +11,15 @@ from cdaf.errors import ResolveError
 from cdaf.languages._shared import tree
 from cdaf.net import http
 
-_GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "0", "LC_ALL": "C"}
+_GIT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_NOSYSTEM": "0",
+    "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",  # others run what an address says
+    "LC_ALL": "C",
+}
+# An address and a commit come from a lock, which anybody may have written: git must not take either for an option.
+_ADDRESS = re.compile(r"(?:https?|ssh|git|file)://[^\s\0-][^\s\0]*|[\w.][\w.-]*@[\w.][\w.-]*:[^\s\0]+|/[^\0\n]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What an archive holds must hang on the commit alone: neither on the user's line ends, attributes and umask, nor,
 # where an export-subst attribute writes an abbreviated commit, on how many commits the clone has.
 _SETTLED = tuple(
@@ -33,7 +41,13 @@ def lay(name: str, url: str, commit: str, into: Path) -> None:
 
 
 def fetched(name: str, url: str, commit: str) -> Path:
-    """A bare repository in the cache that has the commit; git's own credentials serve."""
+    """A bare repository in the cache that has the commit; git's own credentials serve.
+
+    Raises ResolveError, before git is asked, for what is no address of a repository or no whole commit.
+    """
+    if not _ADDRESS.fullmatch(url) or not _COMMIT.fullmatch(commit):
+        odd = commit if _ADDRESS.fullmatch(url) else _redacted(url)
+        raise ResolveError(f"{name}: {odd[:80]!r} is no place that git fetches from", "lock it from another place")
     folder = hashlib.sha256(url.encode()).hexdigest()
     repository = places.cache() / "git" / folder[:32]
     if _has(repository, commit):
@@ -42,10 +56,10 @@ def fetched(name: str, url: str, commit: str) -> Path:
     failure = f"{name}: git cannot fetch {commit} from {http.clean(url)}"
     if not (repository / "HEAD").is_file():
         process.must(["git", "init", "--quiet", "--bare", str(repository)], ResolveError, failure, env=_GIT)
-    fetching = ["git", "-C", str(repository), "fetch", "--quiet", "--no-tags", url]
+    fetching = ["git", "-C", str(repository), "fetch", "--quiet", "--no-tags"]
     # A server may refuse a commit by its name; its branches and tags hold it then.
-    if process.run([*fetching, "--depth=1", commit], env=_GIT).code or not _has(repository, commit):
-        _all(fetching, failure)
+    if process.run([*fetching, "--depth=1", "--", url, commit], env=_GIT).code or not _has(repository, commit):
+        _all([*fetching, "--", url], failure)
     if not _has(repository, commit):
         raise ResolveError(f"{failure}: no branch or tag there leads to it", "lock another commit")
     return repository
