@@ -217,7 +217,7 @@ def test_ctrl_c_ends_a_stalled_transfer_and_keeps_what_came(index: pykit.Index, 
     "url", ["http://[::1/p.zip", "file:a\0b", "/tmp/a\0b", "http://a:b:c/x", "http://x:99999999/y"]
 )
 def test_what_is_no_address_is_told_before_anything_is_asked(url: str) -> None:
-    with pytest.raises(ResolveError, match="thing 1: .* is no address"):
+    with pytest.raises(ResolveError, match=r"thing 1: .* is no address"):
         fetch.fetch([fetch.Want("thing 1", url, {"sha256": "0" * 64})])
 
 
