@@ -17,7 +17,7 @@ from cdaf.languages._node import lockfile, npmrc, pack, reading, resolve
 from cdaf.languages._node.npmrc import Config
 from cdaf.languages._node.reading import Reading
 from cdaf.languages._node.values import Choice
-from cdaf.net import fetch, http
+from cdaf.net import fetch, http, transfers
 from cdaf.projects.project import Project
 
 
@@ -31,15 +31,15 @@ class Held(msgspec.Struct, frozen=True):
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:
     """Fetch, build and check. Raises ResolveError when something cannot be had as declared."""
+    from cdaf.languages._node import scripts, workshop
+
     chosen = resolve.of(lock)
-    held = obtain(project, chosen.choices)
-    from cdaf.languages._node import scripts
-
-    scripts.demand(project, held, resolve.targets(project, lock.pins))
-    if project.settings.build.run:
-        from cdaf.languages._node import workshop
-
-        workshop.outputs(project, lock.pins)
+    with transfers.workers(1) as pool:
+        building = pool.submit(workshop.outputs, project, lock.pins) if project.settings.build.run else None
+        held = obtain(project, chosen.choices)
+        scripts.demand(project, held, resolve.targets(project, lock.pins))
+        if building:
+            building.result()
     archives = {each.archive.dependency.archive: each.archive for each in held}
     return languages.Collection(lock, tuple(archives[name] for name in sorted(archives)))
 

@@ -33,6 +33,7 @@ from cdaf.projects.project import Project
 _FOLDER = "/build/scripts"
 _EVENTS = ("preinstall", "install", "postinstall")
 _BUILDS = re.compile(r"\b(?:node-gyp|node-pre-gyp|prebuild-install|node-gyp-build|cmake-js|napi build|neon build)\b")
+_ELSEWHERE = re.compile(r"(?:^|/)prebuilds/(?!linux-)[a-z0-9]+-[^/]+/")  # node-gyp-build's folders of other systems
 # What a build leaves that nobody asks for at run time, and much of it names times and temporary folders.
 _LEFT = re.compile(
     r"(?:.*/)?build/(?:(?:.*/)?(?:obj|obj\.target|\.deps|node_gyp_bins)/.*|[^/]*Makefile|[^/]*\.mk|config\.gypi|gyp-[^/]*|.*\.[oda])"
@@ -123,7 +124,9 @@ def _fits(path: str, found: elf.Elf, target: Target) -> bool:
 
 
 def is_foreign(path: str, found: elf.Elf, target: Target) -> bool:
-    """Whether a file is for another libc than the base's, as its needs or its name tell."""
+    """Whether a file is for another libc than the base's, or another system, as its needs or its name tell."""
+    if _ELSEWHERE.search(path):
+        return True
     musl = any("musl" in each for each in (*found.needed, found.interpreter, path.rpartition("/")[2]))
     return bool(target.libc) and musl != (target.libc == "musl") and bool(found.needed or musl)
 
