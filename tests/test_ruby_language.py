@@ -206,6 +206,40 @@ def test_groups_of_development_and_checks_stay_out_of_the_image(index: Index, tm
     assert {each.dependency.name: each.dependency.group for each in collection.archives}["check"] == "smoke"
 
 
+def test_checks_on_a_base_of_their_own_get_their_own_forms(index: Index, tmp_path: Path) -> None:
+    for form in ("x86_64-linux-gnu", "x86_64-linux-musl"):
+        index.add("n", "1.0", {f"lib/{form}.txt": form}, platform=form)
+    index.add("check")
+    specs: dict[str, list[str]] = {f"n (1.0-x86_64-linux-{libc})": [] for libc in ("gnu", "musl")}
+    lock = rubykit.lock({"check (1.0.0)": [], **specs}, ["check", "n"], platforms=["x86_64-linux", "x86_64-linux-musl"])
+    config = rubykit.CONFIG + '[smoke]\ngroup = "smoke"\nchecks = ["ruby", "smoke/c.rb"]\nimage = "ruby:3.4-alpine"\n'
+    gemfile = GEMFILE.replace('"a"', '"n"') + 'gem "check", group: :smoke\n'
+    found = rubykit.service(tmp_path / "svc", gemfile, lock, {"smoke/c.rb": "1\n"}, config)
+    musl = msgspec.structs.replace(rubykit.FACTS, libc="musl")
+    bases = (*rubykit.pinned().bases, *rubykit.pinned(musl, reference="ruby:3.4-alpine").bases)
+    kept = rubykit.pinned(archives=ruby.pin_archives(found, ()))
+    collection, planned = rubykit.through(found, msgspec.structs.replace(kept, bases=bases))
+
+    def gems(*, smoke: bool) -> set[str]:
+        tree = rubykit.laid(found, collection, planned, smoke=smoke)
+        return {path.split("/")[6] for path in tree if f"{HOME}/gems/" in path}
+
+    assert gems(smoke=False) == {"n-1.0-x86_64-linux-gnu"}
+    assert gems(smoke=True) == {"n-1.0-x86_64-linux-musl", "check-1.0.0"}
+    assert planned.plans.smoke[0].base is not None
+
+
+def test_a_login_for_git_is_told_nowhere(index: Index, tmp_path: Path) -> None:
+    remote = "http://robot:s3cret@127.0.0.1:9/team/x.git"
+    before = f"GIT\n  remote: {remote}\n  revision: {'0' * 40}\n  specs:\n    x (1.0)\n"
+    gemfile = f'source "{INDEX}"\ngem "x", git: "{remote}"\n'
+    found = rubykit.service(tmp_path / "svc", gemfile, rubykit.lock({}, ["x!"], before=before))
+    with pytest.raises(ResolveError) as caught:
+        rubykit.through(found)
+    assert "s3cret" not in f"{caught.value.message}{caught.value.hint}{caught.value.output}"
+    assert b"s3cret" not in b"".join(ruby.resolve(found, rubykit.pinned()).files.values())
+
+
 def test_groups_that_the_gemfile_does_not_have_are_refused(index: Index, tmp_path: Path) -> None:
     config = rubykit.CONFIG.replace("[service]", '[service]\ngroups = ["produktion"]\nextras = ["x"]')
     gemfile = GEMFILE.replace('"a"', '"a", groups: [:default, :production]')

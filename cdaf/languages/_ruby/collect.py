@@ -10,12 +10,12 @@ import msgspec
 from cdaf import languages
 from cdaf.bundles.manifest import Dependency
 from cdaf.errors import ResolveError, faults
-from cdaf.languages._ruby import native, numbers, obtain, package, resolve, source
+from cdaf.languages._ruby import native, numbers, obtain, package, platforms, resolve, source
 from cdaf.languages._ruby.gemspec import Gemspec
 from cdaf.languages._ruby.native import Bench, Part
 from cdaf.languages._ruby.package import Reading
 from cdaf.languages._ruby.source import Tree
-from cdaf.languages._ruby.values import RUBY, Choice, Target
+from cdaf.languages._ruby.values import RUBY, Choice, Spec, Target
 from cdaf.net import fetch
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
@@ -87,12 +87,18 @@ def evaluated(part: Part, place: Bench) -> dict[str, str]:
 
 
 def of_target(parts: Mapping[str, Part], target: Target) -> dict[str, Part]:
-    """The gems that a target holds."""
-    use = "smoke" if target.smoke else "main"
-    there = {name: part for name, part in parts.items() if target.platform in part.choice.platforms}
-    if target.smoke:
-        return {name: part for name, part in there.items() if target.platform in getattr(part.choice, use)}
-    return there
+    """The gems that a target holds, of each the form for it: the checks' own base may want another than the image's."""
+    there = [
+        part
+        for part in parts.values()
+        if target.platform in (part.choice.smoke if target.smoke else part.choice.platforms)
+    ]
+    forms: dict[str, list[Spec]] = {}
+    for part in there:
+        forms.setdefault(part.choice.spec.name, []).append(part.choice.spec)
+    here = platforms.local(target)
+    chosen = {name: platforms.choose(specs, here) for name, specs in forms.items()}
+    return {part.choice.spec.full: part for part in there if chosen[part.choice.spec.name] == part.choice.spec}
 
 
 def _demand_fit(parts: Mapping[str, Part], goals: Sequence[Target]) -> None:
@@ -100,7 +106,7 @@ def _demand_fit(parts: Mapping[str, Part], goals: Sequence[Target]) -> None:
     wrong = []
     for name, part in parts.items():
         told, spec = part.reading.spec, part.choice.spec
-        if (told.name, told.version) != (spec.name, spec.version) or (told.platform == RUBY) != (spec.platform == RUBY):
+        if (told.name, told.version, told.platform) != (spec.name, spec.version, spec.platform):
             wrong.append(f"{name}: the archive says that it is {told.name} {told.version} for {told.platform}")
         for target in goals:
             version = target.base.facts.interpreter_version
