@@ -94,8 +94,8 @@ def faults(
         ('gem "a"', ["a"], ""),
         ('gem "a", "< 2", ">= 1"', ["a (>= 1, < 2)"], ""),
         ('gem "a", git: "https://x.invalid/a"', ["a!"], ""),
-        ('gem "a", "~> 2.0"', ["a (~> 1.0)"], "line 1: a (~> 2.0), and the lock has (~> 1.0)"),
-        ('gem "a"\ngem "b"', ["a"], "line 2: b is not in the lock"),
+        ('gem "a", "~> 2.0"', ["a (~> 1.0)"], "Gemfile line 1: a (~> 2.0), and the lock has (~> 1.0)"),
+        ('gem "a"\ngem "b"', ["a"], "Gemfile line 2: b is not in the lock"),
         ('gem "a"', ["a", "b"], "b is in the lock, and not in the Gemfile"),
         ('gem "a"\neval_gemfile "x"', ["a", "b"], ""),
         ('gem "a", V', ["a (~> 9)"], "the lock has a 1.5.0, and asks for (~> 9)"),
@@ -162,3 +162,19 @@ def test_a_service_that_is_a_gem_says_its_name(tmp_path: Path) -> None:
         'Gem::Specification.new do |s|\n  s.name = "a"\n  s.version = A::VERSION\nend\n'
     )
     assert gemfile.declared(tmp_path) == ("a", None)
+
+
+@pytest.mark.parametrize("text", ["3.4.7\n", "ruby-3.4.7\n", "nodejs 22.1.0\nruby 3.4.7\n"])
+def test_the_ruby_that_a_file_names_is_asked_for(tmp_path: Path, text: str) -> None:
+    (tmp_path / "Gemfile").write_text('ruby file: "versions"\n')
+    (tmp_path / "versions").write_text(text)
+    found = gemfile.read(tmp_path / "Gemfile")
+    assert (found.ruby, found.files) == (("3.4.7",), ("versions",))
+
+
+def test_a_ruby_that_only_the_lock_names_is_told() -> None:
+    locked = lockfile.parse(rubykit.lock({"a (1.0)": []}, ["a"]) + "\nRUBY VERSION\n   ruby 3.4.1p0\n")
+    source = f'source "{rubykit.INDEX}"\ngem "a"\n'
+    said = "the lock says ruby 3.4.1p0, and the Gemfile asks for no Ruby: Bundler does not start with that"
+    assert list(stale.faults(gemfile.parse(source), locked, Path("/nowhere"))) == [said]
+    assert list(stale.faults(gemfile.parse(f'{source}ruby "3.4.1"\n'), locked, Path("/nowhere"))) == []

@@ -11,6 +11,8 @@ import msgspec
 from cdaf.errors import ResolveError
 from cdaf.languages._ruby import lockfile
 
+_DEEPEST, _MOST = 64, 1_000_000  # levels and events of a description
+_PLATFORM = re.compile(r"[A-Za-z0-9_.]+(?:-[A-Za-z0-9_.]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\x1b": "\\e", '"': '\\"', "\\": "\\\\"}
 _NOWHEN = "1980-01-02"  # what RubyGems says of a gem without a date
@@ -52,6 +54,7 @@ def parse(data: bytes, label: str) -> Gemspec:
 
     base: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
+        _demand_shallow(yaml.parse(data, Loader=base))
         # Base loaders know text, lists and tables alone: Ruby's tags make nothing.
         read = yaml.load(data, Loader=base)  # noqa: S506
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -61,10 +64,20 @@ def parse(data: bytes, label: str) -> Gemspec:
     return _of(read, label)
 
 
+def _demand_shallow(events: Iterable[Any]) -> None:
+    """Whoever builds values from YAML goes down with it: what is too deep or too much is refused while it is text."""
+    depth = 0
+    for count, each in enumerate(events):
+        name = type(each).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > _DEEPEST or count > _MOST:
+            raise ValueError("it is too deep, or holds too much, for any gem")
+
+
 def _of(read: dict[str, Any], label: str) -> Gemspec:
     needs = tuple(_need(each) for each in _list(read, "dependencies") if isinstance(each, dict))
-    name, version = str(read.get("name", "")), _version(read.get("version"))
-    platform = str(read.get("platform") or "ruby")
+    name, version = _text(read.get("name")), _version(read.get("version"))
+    platform = _text(read.get("platform")) or "ruby"
     paths = _texts(read, "require_paths") or ("lib",)
     licenses = _texts(read, "licenses") or _texts(read, "license")
     found = Gemspec(
@@ -74,7 +87,7 @@ def _of(read: dict[str, Any], label: str) -> Gemspec:
         text="",
         license=" OR ".join(licenses),
         executables=_texts(read, "executables"),
-        bindir=str(read.get("bindir") or "bin"),
+        bindir=_text(read.get("bindir")) or "bin",
         extensions=_texts(read, "extensions"),
         require_paths=paths,
         ruby=_requirements(read.get("required_ruby_version")),
@@ -88,6 +101,7 @@ def _demand_sane(spec: Gemspec, label: str) -> None:
     """Names become paths and Ruby: what could lead elsewhere, or end a comment, is refused."""
     names = [spec.name, *(each.name for each in spec.needs)]
     odd = [each for each in names if not lockfile.NAME.fullmatch(each)]
+    odd += [each for each in (spec.platform,) if not _PLATFORM.fullmatch(each)]
     odd += [each for each in (spec.version,) if not lockfile.VERSION.fullmatch(each)]
     odd += [each for each in spec.executables if "/" in each or each.startswith(".") or _CONTROL.search(each)]
     paths = (*spec.require_paths, *spec.extensions, spec.bindir)
@@ -108,8 +122,13 @@ def _texts(read: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(each for each in values if isinstance(each, str) and each)
 
 
+def _text(value: Any) -> str:
+    """A scalar; what is none would be as long, once written out, as its aliases make it."""
+    return value if isinstance(value, str) else ""
+
+
 def _version(value: Any) -> str:
-    return str(value.get("version", "")) if isinstance(value, dict) else str(value or "")
+    return _text(value.get("version") if isinstance(value, dict) else value)
 
 
 def _requirements(value: Any) -> tuple[str, ...]:
@@ -118,14 +137,14 @@ def _requirements(value: Any) -> tuple[str, ...]:
     found = []
     for each in listed if isinstance(listed, list) else []:
         if isinstance(each, list) and len(each) == 2:
-            found.append(f"{each[0]} {_version(each[1])}")
+            found.append(f"{_text(each[0])} {_version(each[1])}")
     return tuple(found)
 
 
 def _need(each: dict[str, Any]) -> Need:
     asked = each.get("requirement") or each.get("version_requirements")
-    runtime = str(each.get("type", ":runtime")).lstrip(":") == "runtime"
-    return Need(str(each.get("name", "")), _requirements(asked) or (">= 0",), runtime)
+    runtime = _text(each.get("type", ":runtime")).lstrip(":") == "runtime"
+    return Need(_text(each.get("name")), _requirements(asked) or (">= 0",), runtime)
 
 
 def _ruby(spec: Gemspec, read: Mapping[str, Any]) -> str:
@@ -141,7 +160,7 @@ def _ruby(spec: Gemspec, read: Mapping[str, Any]) -> str:
     guarded = "if s.respond_to? :required_rubygems_version="
     lines += ["", f"  s.required_rubygems_version = {_requirement(asked)} {guarded}"]
     if told := read.get("metadata"):
-        rows = sorted((str(key), str(value)) for key, value in told.items()) if isinstance(told, dict) else []
+        rows = sorted((_text(key), _text(value)) for key, value in told.items()) if isinstance(told, dict) else []
         pairs = ", ".join(f"{dump(key, '')} => {dump(value, '')}" for key, value in rows)
         lines += [f"  s.metadata = {{ {pairs} }} if s.respond_to? :metadata="] if rows else []
     lines.append(f"  s.require_paths = {_array(spec.require_paths)}")
@@ -156,7 +175,7 @@ def _ruby(spec: Gemspec, read: Mapping[str, Any]) -> str:
 def _values(spec: Gemspec, read: Mapping[str, Any]) -> dict[str, Any]:
     beside = [f"{spec.bindir}/{each}" for each in spec.executables]
     documents = _texts(read, "extra_rdoc_files")
-    date = re.match(r"\d{4}-\d{2}-\d{2}", str(read.get("date") or ""))
+    date = re.match(r"\d{4}-\d{2}-\d{2}", _text(read.get("date")))
     found = {key: read.get(key) for key in _ORDER}
     return {
         **found,
@@ -188,7 +207,7 @@ def _array(values: Iterable[str]) -> str:
 
 
 def _number(value: Any) -> int:
-    return int(value) if str(value).isdecimal() else 4
+    return int(value) if re.fullmatch("[0-9]{1,4}", _text(value)) else 4
 
 
 def _dependency(need: Need) -> str:

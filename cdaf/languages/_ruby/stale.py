@@ -21,17 +21,19 @@ def faults(gemfile: Gemfile, locked: Locked, folder: Path) -> Iterator[str]:
         known = dependencies.get(entry.name)
         if known is None:
             if entry.judged:
-                yield f"line {entry.line}: {entry.name} is not in the lock"
+                yield f"Gemfile line {entry.line}: {entry.name} is not in the lock"
             continue
         asked = tuple(sorted(filter(None, map(numbers.normal, entry.requirements))))
         of_lock = tuple(sorted(each for each in known.requirements if each != ">= 0"))
         if entry.judged and asked not in (of_lock, known.requirements):
-            yield f"line {entry.line}: {entry.name} ({', '.join(asked) or 'any'}), and the lock has ({_shown(of_lock)})"
+            yield f"Gemfile line {entry.line}: {entry.name} ({_shown(asked)}), and the lock has ({_shown(of_lock)})"
     if not gemfile.unjudged:
         named = {entry.name for entry in gemfile.entries} | _of_gemspecs(gemfile, locked, folder)
         for name in sorted(dependencies.keys() - named):
             yield f"{name} is in the lock, and not in the Gemfile"
         yield from _sources(gemfile, locked)
+        if locked.ruby and not gemfile.ruby:
+            yield f"the lock says {locked.ruby}, and the Gemfile asks for no Ruby: Bundler does not start with that"
     yield from _incomplete(locked)
 
 
