@@ -56,6 +56,7 @@ class Gemfile(msgspec.Struct, frozen=True):
     forced: tuple[str, ...] = ()  # gems with force_ruby_platform
     files: tuple[str, ...] = ()  # what it reads beside itself, by literal names
     sources: tuple[str, ...] = ()  # the indexes that it names
+    ruby_file: str = ""  # the file that says which Ruby it asks for
 
 
 class _Block(msgspec.Struct, frozen=True):
@@ -76,11 +77,17 @@ class _Found(msgspec.Struct):
     sources: list[str]
     blocks: list[_Block]
     specs: bool = False
+    ruby_file: str = ""
 
 
 def read(path: Path) -> Gemfile:
-    """A Gemfile, empty where there is none."""
-    return parse(path.read_text(errors="replace")) if path.is_file() else Gemfile(())
+    """A Gemfile, empty where there is none; a file that says which Ruby it asks for is read too."""
+    found = parse(path.read_text(errors="replace")) if path.is_file() else Gemfile(())
+    beside = path.parent / found.ruby_file
+    if not found.ruby_file or not beside.is_file():
+        return found
+    told = re.search(r"^(?:ruby[- ]+)?(\d[\w.]*)", beside.read_text(errors="replace"), re.MULTILINE)
+    return msgspec.structs.replace(found, ruby=(*found.ruby, *([told[1]] if told else [])))
 
 
 def declared(root: Path) -> tuple[str | None, str | None]:
@@ -107,6 +114,7 @@ def parse(text: str) -> Gemfile:
         tuple(found.forced),
         tuple(found.files),
         tuple(found.sources),
+        found.ruby_file,
     )
 
 
@@ -211,7 +219,9 @@ def _plain(name: str, read: tuple[list[Literal], dict[str, Literal]] | None, fou
         return False
     if name == "ruby":
         found.ruby += [each for each in read[0] if isinstance(each, str)]
-        found.files += _flat([read[1].get("file")])
+        for each in _flat([read[1].get("file")]):
+            found.files.append(each)
+            found.ruby_file = each
     elif name == "eval_gemfile":
         found.files += _flat(read[0])
         return False
