@@ -10,6 +10,7 @@ import hashlib
 import stat
 import tarfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -75,7 +76,7 @@ def read(path: Path, sha256: str, label: str, *, whole: bool = False) -> Reading
 def _reading(members: list[_Raw], *, whole: bool) -> Reading:
     wrong = [f"{each.name!r} leaves the archive" for each in members if not _is_inside(each.name)]
     names = [each.name for each in members]
-    wrong += sorted({f"{name!r} is there twice" for name in names if names.count(name) > 1} if _doubles(names) else ())
+    wrong += sorted(f"{name!r} is there twice" for name, count in Counter(names).items() if count > 1)
     wrong += [f"the link {each.name} leaves the archive" for each in members if each.link and not _stays(each)]
     if wrong or not members:
         raise ValueError(", ".join(wrong[:10]) or "it holds no file")
@@ -85,10 +86,6 @@ def _reading(members: list[_Raw], *, whole: bool) -> Reading:
     if clash := sorted(above & items.keys()):
         raise ValueError(f"{clash[0]} is both a file and a folder")
     return Reading(top, dict(sorted(items.items())), tuple(sorted(set(names) - {top + path for path in items})))
-
-
-def _doubles(names: list[str]) -> bool:
-    return len(set(names)) != len(names)
 
 
 def _above(path: str) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -238,7 +237,7 @@ def _installed(data: bytes, found: Lockfile) -> bytes:
     told["packages"] = [_original(each, origins.get(each["name"], {})) for each in told["packages"]]
     text = json.dumps(told, indent=4, ensure_ascii=False)
     text = text.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
-    return re.sub(r"(?<=://)[^/@\s\"']+@", "", text).encode() + b"\n"
+    return lockfile.redacted(text.encode()) + b"\n"
 
 
 def _original(entry: dict[str, Any], locked: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from cdaf.errors import ProjectError
-from cdaf.languages._php import contenthash
+from cdaf.errors import ProjectError, faults
+from cdaf.languages._php import contenthash, schema
 from cdaf.languages._php.values import LOCK, MANIFEST, Package
 
 # What Composer takes for a package's name (its ValidatingArrayLoader), and what platform packages are called.
@@ -23,6 +23,9 @@ PLATFORM = re.compile(
     re.IGNORECASE,
 )
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/#@^~ -]*")
+# Of addresses, whose slashes PHP may have written with a backslash; either may be a secret.
+_LOGIN = re.compile(rb"(?<=:\\/\\/)[^/@\s\"'\\]+@|(?<=://)[^/@\s\"']+@")
+_QUERY = re.compile(rb"(\"https?:(?:\\/\\/|//)[^\"?\s]*)\?[^\"#\s]*")
 _SHA1 = re.compile("[0-9a-f]{40}")
 _COMMIT = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _WRITE = "run `composer update --lock` with Composer 2"
@@ -57,6 +60,11 @@ def read(root: Path) -> Lockfile:
         if not isinstance(each, dict):
             raise ProjectError(f"{name} is not an object", "take it from git")
     return Lockfile(root / LOCK, data, *parsed, told)
+
+
+def redacted(data: bytes) -> bytes:
+    """A lock without the logins and the queries of its addresses."""
+    return _LOGIN.sub(b"", _QUERY.sub(rb"\1", data))
 
 
 def _file(path: Path, hint: str) -> bytes:
@@ -94,6 +102,10 @@ def shape(found: Lockfile) -> None:
     wrong = [key for key in ("packages", "packages-dev") if not _is_packages(lock.get(key))]
     if wrong or not isinstance(lock.get("content-hash"), str):
         raise ProjectError(f"{LOCK} is of no known form: look at {wrong[0] if wrong else 'content-hash'}", _WRITE)
+    odd = [f"{MANIFEST}: {each}" for each in schema.of_manifest(found.manifest)]
+    odd += [f"{entry['name'][:80]}: {each}" for entry, _ in entries(found) for each in schema.of_package(entry)]
+    if odd:
+        raise ProjectError(faults("what Composer would not have written", odd), _WRITE)
     if lock["content-hash"] != contenthash.of(found.manifest):
         raise ProjectError(
             f"{LOCK} is out of step with {MANIFEST}: its content-hash is another",
@@ -147,8 +159,6 @@ def _package(entry: dict[str, Any], known: set[str], root: Path, *, dev: bool) -
     provides = {**_texts(entry, "provide"), **_texts(entry, "replace")}
     if entry.get("target-dir"):
         raise ValueError("target-dir, which Composer gave up in 2014, is not known here; lock a newer version")
-    licenses = entry.get("license") or []
-    licenses = [licenses] if isinstance(licenses, str) else licenses
     return Package(
         name=entry["name"],
         version=entry["version"],
@@ -156,8 +166,8 @@ def _package(entry: dict[str, Any], known: set[str], root: Path, *, dev: bool) -
         needs={name.lower(): each for name, each in needs.items()},
         provides={name.lower(): each for name, each in provides.items()},
         requires=tuple(sorted(name.lower() for name in needs if name.lower() in known)),
-        license=_license(licenses),
-        bins=tuple(_bin(each) for each in entry.get("bin") or ()),
+        license=_license(_listed(entry.get("license"))),
+        bins=tuple(_bin(each) for each in _listed(entry.get("bin"))),
         dev=dev,
         **_origin(entry, root),
     )
@@ -170,9 +180,14 @@ def _texts(entry: Mapping[str, Any], key: str) -> dict[str, str]:
     return found
 
 
-def _license(licenses: Sequence[object]) -> str:
+def _listed(value: str | list[str] | None) -> list[str]:
+    """One text alone stands for a list of it (Composer's schema)."""
+    return [value] if isinstance(value, str) else value or []
+
+
+def _license(licenses: Sequence[str]) -> str:
     """Several licences mean that one may choose (Composer's schema)."""
-    told = [str(each) for each in licenses]
+    told = [" ".join(each.split()) for each in licenses]
     return told[0] if len(told) == 1 else " OR ".join(f"({each})" if " " in each else each for each in told)
 
 

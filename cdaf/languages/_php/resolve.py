@@ -17,7 +17,6 @@ from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
-_USERINFO = re.compile(rb"(?<=:\\/\\/)[^/@\s\"'\\]+@|(?<=://)[^/@\s\"']+@")
 # What Composer would run after an install from the lock.
 _EVENTS = ("pre-install-cmd", "post-install-cmd", "pre-autoload-dump", "post-autoload-dump")
 _PLACING = "composer/installers"
@@ -34,7 +33,7 @@ def resolve(project: Project, pins: Pins) -> languages.Lock:
     if wrong:
         raise ResolveError(faults(LOCK, wrong), "lock what can be had, or change what is said of it")
     _tell_scripts(project, found)
-    files = {LOCK: _USERINFO.sub(b"", found.data)}
+    files = {LOCK: lockfile.redacted(found.data)}
     composer = project.settings.php.composer
     pin = pinned.base(pins, composer, project.settings.image.platforms[0])
     paths = [Path(each.directory) for each in packages if each.kind == "path"]
