@@ -1,5 +1,6 @@
 """Dockerfile services past the bundle: sealed images are verified, shown, tested and published as any other."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -158,9 +159,24 @@ def _manifest_of_layer(content: dict[str, bytes], digest: str, layer: str) -> No
     content["manifest.toml"] = content["manifest.toml"].replace(digest.encode(), layer.encode())
 
 
+def _odd_config(content: dict[str, bytes], digest: str, layer: str) -> None:
+    del layer
+    manifest = json.loads(content.pop(BLOBS + digest))
+    config = json.loads(content.pop(BLOBS + manifest["config"]["digest"].removeprefix("sha256:")))
+    data = json.dumps({**config, "config": {"Env": 5}}).encode()
+    manifest["config"] |= {"digest": f"sha256:{hashlib.sha256(data).hexdigest()}", "size": len(data)}
+    made = json.dumps(manifest).encode()
+    for each in (data, made):
+        content[BLOBS + hashlib.sha256(each).hexdigest()] = each
+    content["manifest.toml"] = content["manifest.toml"].replace(
+        digest.encode(), hashlib.sha256(made).hexdigest().encode()
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (_odd_config, "config cannot be read"),
         (_other_digest, "0 is missing"),
         (_no_layer, "is missing"),
         (_renamed, "holds other bytes than its name says"),

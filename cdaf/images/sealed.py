@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from cdaf import store
-from cdaf.errors import BundleError, ResolveError, faults
+from cdaf.errors import BundleError, ImageError, ResolveError, faults
 from cdaf.images import content, oci, parse
 from cdaf.images.content import Content, Contents
 from cdaf.images.oci import Descriptor, Image, Layer
@@ -43,16 +43,39 @@ class Runtime(msgspec.Struct, frozen=True):
     checked: bool
 
 
+class _Probe(msgspec.Struct, frozen=True):
+    Test: tuple[str, ...] | None = None
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """What is read of a config, of the types that the OCI image-spec gives it."""
+
+    Entrypoint: tuple[str, ...] | None = None
+    Cmd: tuple[str, ...] | None = None
+    Env: tuple[str, ...] | None = None
+    User: str | None = None
+    Volumes: dict[str, Any] | None = None
+    Healthcheck: _Probe | None = None
+
+
+class _Config(msgspec.Struct, frozen=True):
+    config: _Run | None = None
+    history: tuple[dict[str, Any], ...] | None = None
+
+
 def runtime(config: bytes) -> Runtime:
-    """What an image's config says of that."""
-    told = msgspec.json.decode(config, type=dict[str, Any]).get("config") or {}
-    probe = (told.get("Healthcheck") or {}).get("Test") or []
+    """What an image's config says of that. Raises ImageError for one that no engine would read."""
+    try:
+        told = msgspec.json.decode(config, type=_Config).config or _Run()
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ImageError(f"the image's config cannot be read: {error}", _HINT) from error
+    probe = (told.Healthcheck.Test if told.Healthcheck else None) or ()
     return Runtime(
-        start=(*(told.get("Entrypoint") or ()), *(told.get("Cmd") or ())),
-        environment=dict(str(each).partition("=")[::2] for each in told.get("Env") or ()),
-        user=str(told.get("User") or "root"),
-        volumes=tuple(sorted(told.get("Volumes") or ())),
-        checked=bool(probe) and probe != ["NONE"],
+        start=(*(told.Entrypoint or ()), *(told.Cmd or ())),
+        environment=dict(each.partition("=")[::2] for each in told.Env or ()),
+        user=told.User or "root",
+        volumes=tuple(sorted(told.Volumes or ())),
+        checked=bool(probe) and probe != ("NONE",),
     )
 
 
@@ -93,7 +116,8 @@ def read(
         data = _small(held, config.digest, f"the config of {platform}")
         diff_ids = parse.diff_ids(data, f"the config of {platform}")
         told = oci.platform_text(parse.config(data, f"the config of {platform}"))
-    except ResolveError as error:
+        runtime(data)
+    except (ResolveError, ImageError) as error:
         raise BundleError(error.message, _HINT) from error
     wrong = [f"no layer {each.digest}" for each in listed if member(each.digest) not in held]
     wrong += [
