@@ -220,6 +220,7 @@ IGNORING = ".npmignore", "test\n*.txt\n!keep.txt\n/top.js\n"
         ({}, "index.js lib/.hidden x.orig ._y CVS/z out/o", (".gitignore", "out/\n# no\n")),
         ({"files": ["a.js", "lib/"], "main": "m.js"}, "a.js m.js sub/a.js lib/b.js LICENSE docs/readme", None),
         ({"files": ["**/*.js", "!lib/no.js"]}, "lib/yes.js lib/no.js lib/z.css", None),
+        ({"files": ["lib", "!*.test.js"]}, "lib/a.js lib/b.test.js lib/c/d.test.js x/lib/e.js", None),
         ({"files": ["./dist", "*.md"]}, "dist/a dist/b/c dist2/d x.md y/z.md", None),
         ({"files": []}, "lib/yes.js README", None),
     ],

@@ -138,7 +138,7 @@ def packed(names: Sequence[str], told: Mapping[str, Any], ignores: Mapping[str, 
     files = told.get("files")
     wanted = [str(each).removeprefix("./") for each in files] if isinstance(files, list) else None
     if wanted is not None:
-        include = _Rules(_anchored(each, names) for each in wanted)
+        include = _Rules(_anchored(each) for each in wanted)
         ignored = _Rules(())
     else:
         text = ignores.get(".npmignore")
@@ -158,9 +158,11 @@ def packed(names: Sequence[str], told: Mapping[str, Any], ignores: Mapping[str, 
     return [name for name in names if takes(name)]
 
 
-def _anchored(pattern: str, names: Sequence[str]) -> str:
-    sign, text = ("!", pattern[1:].removeprefix("./")) if pattern.startswith("!") else ("", pattern)
-    return f"{sign}/{text.lstrip('/')}" if "/" in text.rstrip("/") or text in names else pattern
+def _anchored(pattern: str) -> str:
+    """A pattern of `files` counts from the top; what one leaves out again, as in an ignore file."""
+    if pattern.startswith("!"):
+        return pattern.replace("!./", "!/", 1)
+    return f"/{pattern.lstrip('/')}"
 
 
 def _programs(told: Mapping[str, Any]) -> set[str]:
