@@ -51,7 +51,7 @@ def absent(
     """
     commands = [("service.start", settings.service.start), *(("smoke.before", each) for each in settings.smoke.before)]
     commands = [] if whole else commands
-    ran = dict.fromkeys((key, name) for key, command in commands if (name := _run(command)))
+    ran = dict.fromkeys((key, name) for key, command in commands if (name := _run(command, tracked)))
     return [
         *(f"{key}: {name!r} {_why(name, tracked)}" for key, name in ran if not _enters(name, settings, files)),
         *(
@@ -61,7 +61,7 @@ def absent(
     ]
 
 
-def _run(command: Sequence[str]) -> str | None:
+def _run(command: Sequence[str], tracked: Collection[str]) -> str | None:
     """The file of the service's own that a command runs, as far as its words alone tell: `./serve`, `python main.py`.
 
     A program's name without a folder is looked up on PATH, an absolute one may stand in the base, and one in a hidden
@@ -73,7 +73,7 @@ def _run(command: Sequence[str]) -> str | None:
     if "/" in command[0] and not first.startswith(("/", ".")):
         return first
     after = next((word for word in command[1:] if word != "-u"), "").removeprefix("./")
-    return after if _SOURCE.fullmatch(after) else None
+    return after if _SOURCE.fullmatch(after) or after in tracked else None
 
 
 def _enters(name: str, settings: Settings, files: Sequence[str]) -> bool:
@@ -148,7 +148,7 @@ def _image(settings: Settings) -> Iterator[str]:
     listed = [("exclude", each) for each in settings.image.exclude]
     for key, pattern in [*listed, *(("unaudited", each) for each in settings.image.unaudited)]:
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
-            yield f"image.{key}: {pattern!r} is no pattern of paths below site-packages, as **/tests/** is"
+            yield f"image.{key}: {pattern!r} is no pattern of paths in archives, as **/tests/** is"
     if len(set(settings.image.platforms)) < len(settings.image.platforms):
         yield "image.platforms: a platform stands there twice"
 

@@ -15,7 +15,7 @@ from cdaf.registries import credentials
 from cdaf.terminal import units
 
 ROOM = 2_000_000_000  # bytes; a cache on less is likely to run full with the first large service
-_UNITS = "for `smoke`, `up` and `release`"
+_UNITS = "for `smoke`, `up`, `release`, and to `package` what must be built"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -10,9 +10,10 @@ import msgspec
 
 from cdaf.languages._shared import tree
 from cdaf.languages._shared.tree import Leaf
-from cdaf.projects import git
+from cdaf.projects import git, pins
 from cdaf.projects.patterns import matching
 from cdaf.projects.project import Project
+from cdaf.settings import config
 
 IMAGE = "docker-image://"
 IGNORE = ".dockerignore"
@@ -43,7 +44,7 @@ def gather(project: Project, found: list[str]) -> Context:
     settings = project.settings.docker
     top = project.repository if settings.context else project.root
     tracked = {entry.name: entry for entry in git.tracked(top)}
-    chosen = _chosen(settings.context, tracked, found) if settings.context else tracked
+    chosen = _chosen(settings.context, tracked, found) if settings.context else _service(tracked)
     if settings.context and IGNORE in tracked:
         chosen = {**chosen, IGNORE: tracked[IGNORE]}
     leaves = _leaves(top, chosen.values(), "docker.context", found)
@@ -56,6 +57,11 @@ def gather(project: Project, found: list[str]) -> Context:
     inputs = [project.repository / settings.contexts[name] for name in named]
     inputs += [leaf.path for leaf in (*leaves, *beside)] if settings.context else [top]
     return Context(leaves, beside, named, tuple(inputs))
+
+
+def _service(tracked: Mapping[str, git.Tracked]) -> dict[str, git.Tracked]:
+    """All that git tracks below a service but cdaf's own: a new tag or pin would be another build."""
+    return {name: each for name, each in tracked.items() if name not in (config.NAME, pins.NAME)}
 
 
 def lay(context: Context, into: Path) -> tuple[Path, Path, dict[str, Path]]:

@@ -31,7 +31,7 @@ def resolve(project: Project, pins: Pins) -> languages.Lock:
     bases = [pinned.base(pins, base_of(project), each) for each in project.settings.image.platforms]
     wrong += [*platform.faults(found, packages, bases), *platform.extensions(found, packages, bases)]
     if wrong:
-        raise ResolveError(faults(LOCK, wrong), "lock what can be had, or change what is said of it")
+        raise ResolveError(faults(LOCK, wrong), "lock what the base can have, or choose another image.base")
     _tell_scripts(project, found)
     files = {LOCK: lockfile.redacted(found.data)}
     composer = project.settings.php.composer
