@@ -182,9 +182,7 @@ COMPOSER = StandIn(
 _NODE = {"Cmd": ["node"], "Env": [PATH, "NODE_VERSION={node}"]}
 _NODE_PACKAGES = ("libstdc++6", "libatomic1", "ca-certificates")
 NODE = StandIn("node", "22-slim", _NODE_PACKAGES, "libstdc++6", _NODE, arches=("amd64", "arm64"), node=npm.MAJOR)
-NODE_BUILD = StandIn(
-    "node", "22", (*_NODE_PACKAGES, "python3", "make", "g++"), "libstdc++6", _NODE, node=npm.MAJOR
-)
+NODE_BUILD = StandIn("node", "22", (*_NODE_PACKAGES, "python3", "make", "g++"), "libstdc++6", _NODE, node=npm.MAJOR)
 GOLANG = StandIn(
     "golang",
     "1.24",
