@@ -56,6 +56,8 @@ def test_what_is_in_the_bundle(bundle: Path) -> None:
     assert {bill.partition("linux-")[2] for bill in bills} == {"amd64.cdx.json", "arm64.cdx.json"}
     purls = {each["purl"] for each in bills["generated/sbom/linux-amd64.cdx.json"]["components"] if "purl" in each}
     assert any(purl.startswith("pkg:npm/express@5.") for purl in purls)
+    (own,) = bills["generated/sbom/linux-amd64.cdx.json"]["metadata"]["component"]["licenses"]
+    assert own == {"license": {"id": "MIT"}}
 
 
 def test_show_names_packages_with_their_licences(bundle: Path) -> None:

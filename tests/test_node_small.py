@@ -156,6 +156,13 @@ def test_what_a_folder_shows(tmp_path: Path) -> None:
     assert told["smoke"]["checks"] == ["node", "--test", "smoke/*.test.js"]
 
 
+def test_a_program_without_an_ending_and_a_front_end(tmp_path: Path) -> None:
+    manifest = {"version": "2.0.0", "scripts": {"start": "node ./bin/www", "build": "vite build"}}
+    told = started(tmp_path / "shop", manifest, {"bin/www": "", "app.js": ""})
+    assert told["service"] == {"start": ["node", "./bin/www"], "port": 3000, "include": ["app.js", "bin/www"]}
+    assert told["build"] == {"run": [["npm", "run", "build"]], "outputs": ["dist/**"]}
+
+
 @pytest.mark.parametrize(
     ("manifest", "files", "start"),
     [

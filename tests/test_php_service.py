@@ -59,12 +59,11 @@ def test_show_and_the_bill_of_materials_know_composer_s_packages(shared: Path) -
     assert "pkg:composer/monolog/monolog@3.9.0" in text
     assert "BSD-3-Clause" in text
     members = bundle.open(file).members
-    sboms = [name for name in members if "sbom" in name or name.endswith((".cdx.json", ".spdx.json"))]
-    assert sboms
-    needs = (
-        {each["name"]: each.get("requires") for each in told["manifest"]["dependencies"]} if "manifest" in told else {}
-    )
-    assert not needs or needs["ramsey/uuid"] == ["brick/math", "ramsey/collection"]
+    assert "generated/sbom/linux-amd64.cdx.json" in members
+    needs = {each["name"]: each.get("requires") for each in told["manifest"]["dependencies"]}
+    assert needs["ramsey/uuid"] == ["brick/math", "ramsey/collection"]
+    bill = json.loads(cdaf("show", file, "--sbom").stdout)
+    assert bill["metadata"]["component"]["licenses"] == [{"license": {"id": "MIT"}}]
 
 
 def test_dev_packages_and_excluded_files_stay_out(tmp_path: Path) -> None:

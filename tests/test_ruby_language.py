@@ -495,6 +495,7 @@ def test_init_sees_what_is_there(tmp_path: Path) -> None:
     assert found.include == ("config.ru", "config/**", "lib/**")
     assert found.sidecars == ("postgres:17", "redis:7")
     assert (found.group, found.checks) == ("smoke", ("bundle", "exec", "ruby", "smoke/check.rb"))
+    assert found.image == "ruby:3.3"
 
 
 def test_init_makes_do_with_less(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ _SIDECARS = {
     "nats:2": {"nats"},
     "apache/kafka:4.0.0": {"kafkajs", "node-rdkafka"},
 }
+_WRITES = (("next", ".next"), ("react-scripts", "build"))  # all others: dist
 _BASES = ("22", "24", "20")
 _LARGEST = 1 << 20
 
@@ -39,10 +40,13 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     texts = list(_texts(root, sources))
     beside = known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs])
     checks = ("node", "--test", "smoke/*.test.js") if any(name.startswith("smoke/") for name in names) else ()
+    run, outputs = _build(told, reasons)
     return Findings(
         start=start,
+        run=run,
+        outputs=outputs,
         port=_port(texts, reasons),
-        include=existing(_include(sources, names), names),
+        include=existing(_include(sources, names, start), names),
         base=_base(told),
         health=next((found[1] for text in texts if (found := _HEALTH.search(text))), None),
         sidecars=beside,
@@ -99,12 +103,26 @@ def _port(texts: Sequence[str], reasons: dict[str, str]) -> int | None:
     return fitting[0] if fitting else PORT
 
 
-def _include(sources: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """The folders and files that the service's own code lies in, and those that such services serve."""
+def _build(told: Mapping[str, Any], reasons: dict[str, str]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """What builds a front end, and where the tools that are known to write write to."""
+    if not isinstance(_table(told, "scripts").get("build"), str):
+        return (), ()
+    needs = {*_table(told, "devDependencies"), *_table(told, "dependencies")}
+    folder = next((place for tool, place in _WRITES if tool in needs), "dist")
+    reasons["run"] = "package.json has such a script"
+    reasons["outputs"] = "say what it makes: nothing else of it enters the image"
+    return (("npm", "run", "build"),), (f"{folder}/**",)
+
+
+def _include(sources: Sequence[str], names: Sequence[str], start: Sequence[str]) -> tuple[str, ...]:
+    """The folders and files that the service's own code lies in, those that such services serve, and what starts it."""
     folders = {name.partition("/")[0] for name in sources if "/" in name}
     served = {"public", "views", "static", "migrations", "prisma"} & {name.partition("/")[0] for name in names}
     top = [name for name in sources if "/" not in name and not re.search(r"\.(?:config|test|spec)\.", name)]
-    return (*(f"{folder}/**" for folder in sorted(folders | served)), *sorted(top))
+    inside = {*folders, *served}
+    begun = [each for word in start if (each := word.removeprefix("./")) in names and each not in top]
+    more = sorted(each for each in begun if each.partition("/")[0] not in inside)
+    return (*(f"{folder}/**" for folder in sorted(inside)), *sorted(top), *more)
 
 
 def _base(told: Mapping[str, Any]) -> str | None:

@@ -9,7 +9,7 @@ import msgspec
 from cdaf import languages
 from cdaf.images.content import Content
 from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
-from cdaf.languages._node import audit, collect, exclude, layout, resolve, scripts
+from cdaf.languages._node import audit, collect, exclude, layout, lockfile, resolve, scripts
 from cdaf.languages._node.collect import Held
 from cdaf.languages._node.layout import Made, Spread
 from cdaf.languages._node.resolve import Chosen
@@ -59,7 +59,9 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
             smoke.append(_checks(work, target, collection.lock.pins))
     exclude.tell_idle(project.settings.image.exclude, work.used)
     audit.demand(project, laid, outputs, generated)
-    return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated, work.kept)
+    told = lockfile.table(project.root / "package.json").get("license")
+    plans, license_ = Plans(1, tuple(images), tuple(smoke)), told if isinstance(told, str) else ""
+    return languages.Planned(plans, generated, work.kept, license=license_)
 
 
 def _outputs(project: Project, pins: Pins, generated: Generated) -> Mapping[str, Place]:

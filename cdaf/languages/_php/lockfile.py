@@ -92,6 +92,12 @@ def identify(root: Path) -> tuple[str | None, str | None]:
     return str(name).rpartition("/")[2] if name else None, str(version).removeprefix("v") if version else None
 
 
+def license_of(root: Path) -> str:
+    """The licence that composer.json says, as an SPDX expression; empty where it says none."""
+    told = manifest(root).get("license")
+    return _license(_listed(told)) if told else ""
+
+
 def shape(found: Lockfile) -> None:
     """Raise ProjectError for a lock of another form than Composer 2 writes, or one that is out of step."""
     lock = found.lock

@@ -38,7 +38,8 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         laid, more = _checks(project, collection, spreads, own, made.generated)
         kept |= more
         smoke = tuple(_smoke(project, collection, each, laid) for each in platforms)
-    return languages.Planned(Plans(1, images, smoke), made.generated, kept)
+    license_ = lockfile.license_of(project.root)
+    return languages.Planned(Plans(1, images, smoke), made.generated, kept, license=license_)
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cdaf.languages import ruby
 from cdaf.languages._ruby import gemfile, numbers
 from cdaf.languages._ruby.gemfile import Gemfile
 from cdaf.projects.starter import Findings, existing, known_sidecars
@@ -23,6 +24,7 @@ _SIDECARS = {
     "rabbitmq:4": {"bunny", "sneakers", "kicks"},
     "nats:2": {"nats-pure"},
 }
+_COMPILED = {"puma", "nio4r", "bcrypt", "pg", "mysql2", "sqlite3", "bigdecimal", "racc", "msgpack", "unicorn", "thin"}
 _SERVERS = ("puma", "falcon", "unicorn", "thin")
 _GROUP = "smoke"
 
@@ -37,11 +39,16 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     own = [name for name in names if "/" not in name and (name.endswith(".rb") or name in ("config.ru", "Rakefile"))]
     checks = sorted(name for name in names if re.fullmatch(r"smoke/[^/]+\.rb", name))
     group = _GROUP if any(_GROUP in entry.groups for entry in asked.entries) else None
+    base = _base(root, asked)
+    compiled = needs & _COMPILED
+    if compiled:
+        reasons["image"] = f"{sorted(compiled)[0]} may have to be compiled, and slim images have no compiler"
     return Findings(
         start=start,
+        image=(base or ruby.BASE).removesuffix("-slim") if compiled else None,
         port=port,
         include=(*existing([each for each in own if each != "gems.rb"], names), *folders),
-        base=_base(root, asked),
+        base=base,
         health=_health(root, names) if port else None,
         sidecars=known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs]),
         group=group,
