@@ -1,6 +1,8 @@
 """Archives of packages: what is hashed, what one canonical form they get, and which are refused."""
 
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -149,3 +151,21 @@ def test_twenty_thousand_small_files(tmp_path: Path) -> None:
     reading = archive.read(store.path(KIND, sha256), sha256, "x", whole=True)
     assert len(reading.items) == 20_000
     assert archive.tree_hash(reading) == archive.tree_hash(read(path))
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_what_swells_is_refused_before_it_does(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_LARGEST", 3 << 20)
+    path = tmp_path / f"a.{form}"
+    if form == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+            for number in range(4):
+                out.writestr(f"top/{number}", bytes(1 << 20))
+    else:
+        with tarfile.open(path, "w:gz") as tar:
+            for number in range(4):
+                info = tarfile.TarInfo(f"top/{number}")
+                info.size = 1 << 20
+                tar.addfile(info, io.BytesIO(bytes(1 << 20)))
+    with pytest.raises(ResolveError, match="it holds more than 3 MiB"):
+        read(path)

@@ -148,3 +148,13 @@ def test_no_description_makes_objects_or_code(tmp_path: Path) -> None:
     metadata += "summary: !!python/object/apply:os.system [id]\nhomepage: \"#{system('id')}\"\n"
     text = read(rubykit.gem("a", metadata=metadata), tmp_path).spec.text
     assert "s.homepage = \"\\#{system('id')}\".freeze" in text
+
+
+def test_a_gem_that_swells_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "_LARGE", 1 << 20)
+    swollen = rubykit.gem("a", files={f"lib/{at}.rb": bytes(1 << 19) for at in range(4)})
+    assert "times its own size" in refused(swollen, tmp_path)
+
+
+def test_a_name_of_half_a_character_is_refused(tmp_path: Path) -> None:
+    assert "leads out of it, or is written oddly" in refused(rubykit.gem("a", members=[member("lib/\udcff")]), tmp_path)

@@ -26,6 +26,7 @@ from cdaf.languages._shared import memo
 _EVENTS = ("preinstall", "install", "postinstall", "prepare")
 _WINDOWS = re.compile(rb"^(#![^\n]+)\r\n")
 _HEAD = 2048
+_ODD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")  # what no path of a package holds
 _LARGEST = 1 << 24
 _LONGEST_LICENSE = 120
 
@@ -125,9 +126,7 @@ def _demand_plain(members: Sequence[Member]) -> None:
 
 
 def _is_plain(name: str) -> bool:
-    return not (
-        {"", ".", ".."} & set(name.split("/")) or any(ord(letter) < 32 or letter in "\\\x7f" for letter in name)
-    )
+    return not ({"", ".", ".."} & set(name.split("/")) or _ODD.search(name))
 
 
 def _path(member: Member) -> str:

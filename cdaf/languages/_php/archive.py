@@ -28,7 +28,7 @@ from cdaf.net.fetch import KIND
 
 TREE = "tree-sha256"  # how a hash of a content tree is told from one of an archive's bytes
 _JUNK = ".DS_Store"  # beside a top folder it counts for nothing (Composer's ArchiveDownloader)
-_LARGEST = 1 << 30
+_LARGEST = 1 << 29
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -125,9 +125,11 @@ def _members(path: Path) -> Iterator[_Raw]:
     if zipfile.is_zipfile(path):
         yield from _zipped(path)
         return
+    total = 0
     with tarfile.open(path) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
+            _demand_bounded(total := total + member.size)
             if member.isfile() or member.issym():
                 file = tar.extractfile(member) if member.isfile() else None
                 yield _Raw(name, member.mode, member.linkname if member.issym() else "", _bytes(file, member.size))
@@ -142,6 +144,7 @@ def _zipped(path: Path) -> Iterator[_Raw]:
     except CdafError as error:
         raise ValueError(error.message) from error
     with zipfile.ZipFile(path) as opened:
+        _demand_bounded(sum(member.file_size for member in opened.infolist()))
         for member in opened.infolist():
             mode = member.external_attr >> 16
             if not member.is_dir():
@@ -151,10 +154,14 @@ def _zipped(path: Path) -> Iterator[_Raw]:
                 yield _Raw(member.filename, mode, data.decode() if is_link else "", b"" if is_link else data)
 
 
-def _bytes(file: IO[bytes] | None, size: int) -> bytes:
+def _demand_bounded(size: int) -> None:
+    """All of an archive is held at once, to be written in one order."""
     if size > _LARGEST:
-        raise ValueError(f"it holds a file of {size} bytes")
-    return file.read() if file else b""
+        raise ValueError(f"it holds more than {_LARGEST >> 20} MiB")
+
+
+def _bytes(file: IO[bytes] | None, size: int) -> bytes:
+    return file.read(size) if file else b""
 
 
 def tree_hash(reading: Reading) -> str:

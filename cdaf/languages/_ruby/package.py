@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cdaf.images.tarread import Member
 
 ENTRANCE = "Init_"  # the function by which Ruby enters an extension, before the extension's name
+_LARGE, _SWOLLEN = 1 << 28, 100  # bytes that any gem may hold, and how many times its size a large one may
+_ODD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _MOST = 1 << 24  # bytes of a description; real ones have thousands
 
 
@@ -79,7 +81,11 @@ def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
     wrong: list[str] = []
     seen: set[str] = set()
     with tarread.scratch() as held:
+        total = 0
         for member in tarread.members(reader, held):
+            total += member.size
+            if total > max(_LARGE, _SWOLLEN * reader.content.size):
+                return names, native, [f"it holds more than {total >> 20} MiB, {_SWOLLEN} times its own size"]
             wrong += [fault for fault in [_fault(member, seen)] if fault]
             seen.add(member.name)
             names.append(member.name)
@@ -95,7 +101,7 @@ def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
 def _fault(member: Member, seen: set[str]) -> str:
     """What makes a path unfit to be spread below the gem's folder."""
     name = member.name
-    if not name or name != posixpath.normpath(name) or ".." in name.split("/") or re.search(r"[\x00-\x1f\x7f]", name):
+    if not name or name != posixpath.normpath(name) or ".." in name.split("/") or _ODD.search(name):
         return f"the path {name!r} leads out of it, or is written oddly"
     if name in seen:
         return f"the path {name!r} is there twice"
