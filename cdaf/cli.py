@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 from collections.abc import Sequence
-from typing import NoReturn
+from types import FrameType
 
 import click
 
@@ -43,6 +43,14 @@ SECTIONS = {
 COMMANDS = {name: help for section in SECTIONS.values() for name, help in section.items()}
 
 _COMPLETE = "_CDAF_COMPLETE"
+# Of the library: where locks are taken, by which functions for a moment, and by which while something is waited for.
+_LOCKING = ("/threading.py", "/queue.py", "/concurrent/futures/thread.py", "/concurrent/futures/_base.py")
+_BRIEF = frozenset(
+    {"__enter__", "__exit__", "_adjust_thread_count", "acquire", "notify", "notify_all", "put", "release", "set"}
+    | {"set_exception", "set_result", "start", "submit"}
+)
+_WAITING = frozenset({"_wait_for_tstate_lock", "join", "result", "wait", "wait_for"})
+_MOMENT = 0.01  # seconds
 
 
 class Verbs(click.Group):
@@ -111,6 +119,8 @@ def run(arguments: Sequence[str]) -> int:
         return shell_complete(cdaf, {}, "cdaf", _COMPLETE, os.environ[_COMPLETE])
     console.begin(as_json="--json" in arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         return _invoke(arguments)
     except KeyboardInterrupt:
@@ -179,6 +189,24 @@ def _fail(error: Exception) -> int:
     return exit_code(known)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    """SIGTERM unwinds like Ctrl-C, so that everything started is taken down."""
-    raise KeyboardInterrupt
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that everything started is taken down.
+
+    Where the library holds a lock for a moment, it unwinds a moment later: a lock left held would end nothing.
+    """
+    del number
+    if not _holds_a_lock(frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+
+
+def _holds_a_lock(frame: FrameType | None) -> bool:
+    """Whether the library's innermost calls are among those that take a lock and let go of it; waiting is none."""
+    while frame is not None and frame.f_code.co_filename.endswith(_LOCKING):
+        if frame.f_code.co_name in _BRIEF:
+            return True
+        if frame.f_code.co_name in _WAITING:
+            return False
+        frame = frame.f_back
+    return False

@@ -306,7 +306,8 @@ def tree(folder: Path) -> Tree:
 def spread(found: project.Project, collection: languages.Collection, planned: languages.Planned, into: Path) -> None:
     """Lay the first platform's layers out in a folder."""
     for made in _layers(found, collection, planned, planned.plans.images[0].platform):
-        made.extractall(into, filter="tar")
+        made.extraction_filter = lambda member, _: member
+        made.extractall(into)
 
 
 def run(*words: str | Path, cwd: Path) -> str:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -247,3 +248,27 @@ def test_what_an_interruption_breaks_is_an_interruption() -> None:
         broken()
     assert cli.interrupted(raised.value)
     assert not cli.interrupted(RuntimeError())
+
+
+def test_an_interruption_waits_while_the_library_holds_a_lock() -> None:
+    """As a signal finds it: in the midst of a function of the library that has taken a lock, or that waits."""
+    spaces: dict[str, Any] = {}
+    for name in ("acquire", "wait"):
+        source = f"def {name}(call):\n    call()\n"
+        exec(compile(source, threading.__file__, "exec"), spaces)
+
+    def came() -> None:
+        cli._interrupt(signal.SIGTERM, sys._getframe(1))
+
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        spaces["acquire"](came)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+        with pytest.raises(KeyboardInterrupt):
+            spaces["wait"](came)
+        with pytest.raises(KeyboardInterrupt):
+            came()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

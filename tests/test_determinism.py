@@ -157,19 +157,20 @@ def unpacked(system: str, into: Path) -> Path:
     _, layers = parse.manifest(registry.manifest_by_digest(pinned), str(pinned))
     for blob in registry.blobs(pinned, layers):
         with tarfile.open(blob) as layer:
-            layer.extractall(into, filter=_plain)
+            layer.extraction_filter = lambda member, _: member
+            layer.extractall(into, [kept for each in layer if (kept := _plain(each))])
     for folder in ("bin", "lib", "sbin"):
         if not (into / folder).exists():
             (into / folder).symlink_to(f"usr/{folder}")
     return into
 
 
-def _plain(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     wanted = member.isdir() or member.isreg() or member.issym() or member.islnk()
     if member.issym() and member.linkname.startswith("/"):
         depth = member.name.strip("./").count("/")
         member.linkname = "../" * depth + member.linkname.lstrip("/")
-    return tarfile.tar_filter(member, path) if wanted else None
+    return member if wanted else None
 
 
 def coders(system: str, into: Path) -> Path:

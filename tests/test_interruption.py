@@ -45,13 +45,13 @@ def test_package_survives(service: Path, tmp_path: Path, blow: signal.Signals, t
     cache, dist = tmp_path / "cache", service / "dist"
     began = time.monotonic()
     done = start(service, cache)
-    told, errors = done.communicate()
+    told, errors = done.communicate(timeout=300)
     assert done.returncode == 0, errors
     whole = time.monotonic() - began
     good = bundle.open(Path(told.strip())).identity
     if temperature == "warm":
         began = time.monotonic()
-        start(service, cache).communicate()
+        start(service, cache).communicate(timeout=300)
         whole = time.monotonic() - began
     chance = random.Random(f"{blow} {temperature}")
     for _ in range(ROUNDS[temperature]):
@@ -61,7 +61,7 @@ def test_package_survives(service: Path, tmp_path: Path, blow: signal.Signals, t
         running = start(service, cache)
         time.sleep(chance.uniform(0.02, whole))
         os.kill(running.pid, blow)
-        told, errors = running.communicate()
+        told, errors = running.communicate(timeout=300)
         assert "Traceback" not in errors
         if blow != signal.SIGKILL:
             assert running.returncode in (0, 130, -blow), errors
@@ -70,7 +70,7 @@ def test_package_survives(service: Path, tmp_path: Path, blow: signal.Signals, t
             if not name.startswith("."):
                 assert bundle.open(dist / name).identity == good
     last = start(service, cache)
-    told, errors = last.communicate()
+    told, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors
     assert bundle.open(Path(told.strip())).identity == good
     assert left(dist) == [Path(told.strip()).name]
@@ -79,7 +79,7 @@ def test_package_survives(service: Path, tmp_path: Path, blow: signal.Signals, t
 
 def test_two_at_once(service: Path, tmp_path: Path) -> None:
     running = [start(service, tmp_path / "cache") for _ in range(3)]
-    outputs = [each.communicate() for each in running]
+    outputs = [each.communicate(timeout=300) for each in running]
     assert [each.returncode for each in running] == [0, 0, 0], outputs
     assert len({told for told, _ in outputs}) == 1
     bundle.open(Path(outputs[0][0].strip()))

@@ -1,7 +1,7 @@
-"""An oracle: BuildKit and uv make every example's image from the same wheels, and it holds what cdaf's holds.
+"""An oracle: BuildKit and uv make every Python example's image from the same wheels, and it holds what cdaf's holds.
 
-What differs stands in a list, each with its reason; anything else is a fault. Each language has its Dockerfile in
-tests/oracle/.
+What differs stands in a list, each with its reason; anything else is a fault. The Dockerfile is in tests/oracle/.
+What npm, Bundler and Composer lay out for the other examples is held against ours in the tests of those languages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.acceptance import ask
 pytestmark = pytest.mark.docker
 
 HERE = Path(__file__).parent
-EXAMPLES = sorted(path.parent.name for path in (HERE.parent / "examples").glob("*/cdaf.toml"))
+EXAMPLES = sorted(path.parent.name for path in (HERE.parent / "examples").glob("*/uv.lock"))
 PLATFORM = "linux/amd64"
 SITE = r"app/\.venv/lib/python3\.\d+/site-packages"
 

@@ -208,7 +208,8 @@ def _exported(tar: Path) -> dict[str, tuple[bytes, bool]]:
         tree, plain = Path(name) / "tree", {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         tree.mkdir()
         with tarfile.open(tar) as archive:
-            archive.extractall(tree, filter="data")
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(tree)
         (top,) = tree.iterdir()
         env = (
             os.environ

@@ -10,6 +10,8 @@ from cdaf.engine.client import api, asking
 from cdaf.engine.images import inspect
 from cdaf.errors import EngineError
 
+_CHUNK = 1 << 20
+
 
 def save(name: str, folder: Path) -> None:
     """Write an image that the engine has, by id or reference, as a layout into a folder that is there and empty.
@@ -21,9 +23,27 @@ def save(name: str, folder: Path) -> None:
     with asking(f"saving image {name}"), progress.transfer(f"save {name}") as moved:
         source: Any = _Stream(_counted(api().get_image(name), moved))
         with tarfile.open(fileobj=source, mode="r|") as archive:
-            archive.extractall(folder, filter="data")
+            _spread(archive, folder)
     if not (folder / "index.json").is_file():
         raise EngineError("the engine saves images in the form from before Docker 25", "upgrade Docker")
+
+
+def _spread(archive: tarfile.TarFile, folder: Path) -> None:
+    """Files and folders below `folder`; tarfile's own filters came with patch releases that not every Python has."""
+    for member in archive:
+        parts = [part for part in member.name.split("/") if part not in ("", ".")]
+        if ".." in parts or not (member.isfile() or member.isdir()):
+            continue
+        place = folder.joinpath(*parts)
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        source = archive.extractfile(member)
+        assert source is not None
+        with place.open("wb") as file:
+            while chunk := source.read(_CHUNK):
+                file.write(chunk)
 
 
 def _counted(chunks: Iterator[bytes], moved: Any) -> Iterator[bytes]:
