@@ -20,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from cdaf.net import pool
 from tools import machine, serve, state
 from tools.engine import Engine
 
@@ -58,6 +59,13 @@ def _engine_where_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
         request.getfixturevalue("engine")
     else:
         monkeypatch.setenv("CDAF_IMAGE_BYTECODE", "false")
+
+
+@pytest.fixture(autouse=True)
+def _connections_of_its_own() -> Iterator[None]:
+    """A server that the next test starts may get the port of this one's, and a kept connection still leads to that."""
+    yield
+    pool._hang_up()
 
 
 @pytest.fixture(scope="session")
