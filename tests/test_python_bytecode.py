@@ -177,7 +177,10 @@ def test_a_platform_that_does_not_run_here_by_itself(tmp_path: Path, index: pyki
     assert "bytecode = false" in raised.value.hint
 
 
-def test_what_a_killed_run_left_goes_when_something_is_compiled(tmp_path: Path, index: pykit.Index) -> None:
+def test_what_a_killed_run_left_goes_when_something_is_compiled(
+    tmp_path: Path, index: pykit.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDAF_CACHE", str(tmp_path / "cache"))  # where no other test has compiled the same
     library(index.folder)
     found = service(tmp_path, index, HERE)
     pins = pinned(found)

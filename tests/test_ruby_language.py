@@ -258,7 +258,7 @@ def test_files_that_a_pattern_matches_stay_out(index: Index, tmp_path: Path, mon
     tree = rubykit.laid(found, collection, planned)
     assert f"{HOME}/gems/b-2.0/spec/b_spec.rb" not in tree
     assert f"{HOME}/gems/b-2.0/lib/b/data.txt" in tree
-    assert said == ["image.exclude: 'a-*/docs/**' matches no file of any gem in the image"]
+    assert said == ["image.exclude: 'a-*/docs/**' matches no file of any archive in the image"]
 
 
 def test_one_command_has_one_owner(index: Index, tmp_path: Path) -> None:
@@ -292,17 +292,17 @@ def test_gems_of_folders_and_of_the_service_itself(index: Index, tmp_path: Path)
     spec = 'Gem::Specification.new do |s|\n  s.name = "{0}"\n  s.version = "1.0"\nend\n'
     before = "PATH\n  remote: .\n  specs:\n    svc (1.0)\n      b\n\n"
     before += "PATH\n  remote: engines/e\n  specs:\n    e (1.0)\n\n"
-    before += "PATH\n  remote: ../shared\n  specs:\n    s (1.0)\n"
+    before += "PATH\n  remote: ../beside\n  specs:\n    s (1.0)\n"
     files = {
         "svc/svc.gemspec": spec.format("svc") + '# add_development_dependency "never"\n',
         "svc/lib/svc.rb": "1\n",
         "svc/secret.txt": "no\n",
         "svc/engines/e/e.gemspec": spec.format("e"),
         "svc/engines/e/exe/e": "#!/usr/bin/env ruby\n",
-        "shared/s.gemspec": spec.format("s"),
-        "shared/lib/s.rb": "2\n",
+        "beside/s.gemspec": spec.format("s"),
+        "beside/lib/s.rb": "2\n",
     }
-    gemfile = 'source "https://gems.example.invalid"\ngemspec\ngem "e", path: "engines/e"\ngem "s", path: "../shared"\n'
+    gemfile = 'source "https://gems.example.invalid"\ngemspec\ngem "e", path: "engines/e"\ngem "s", path: "../beside"\n'
     lock = rubykit.lock({"b (2.0)": []}, ["e!", "s!", "svc!"], before=before)
     own = {"svc/Gemfile": gemfile, "svc/Gemfile.lock": lock, "svc/cdaf.toml": rubykit.CONFIG, "svc/app.rb": ""}
     makers.repository(tmp_path / "repo", {**files, **own})
@@ -310,12 +310,12 @@ def test_gems_of_folders_and_of_the_service_itself(index: Index, tmp_path: Path)
     found = project.read(tmp_path / "repo" / "svc")
     collection, planned = rubykit.through(found)
     tree = rubykit.laid(found, collection, planned)
-    assert {"app/svc.gemspec", "app/lib/svc.rb", "app/engines/e/exe/e", "shared/lib/s.rb"} <= tree.keys()
+    assert {"app/svc.gemspec", "app/lib/svc.rb", "app/engines/e/exe/e", "beside/lib/s.rb"} <= tree.keys()
     assert not {"app/secret.txt", "app/engines/e/untracked.rb"} & tree.keys()
     assert f"{HOME}/bin/e" in tree
     told = {each.dependency.name: each.dependency for each in collection.archives}
     assert (told["e"].built_from, told["e"].archive) == ("engines/e", "deps/e-1.0.tar")
-    assert tmp_path / "repo" / "shared" in collection.lock.inputs
+    assert tmp_path / "repo" / "beside" in collection.lock.inputs
 
 
 def test_a_lock_above_the_service_serves(index: Index, tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ class Ran(NamedTuple):
     stderr: bytes
     taken: bytes
 
+    @property
+    def output(self) -> str:
+        """Both streams, for people."""
+        return (self.stdout + self.stderr).decode(errors="replace").strip()
+
 
 def run(
     image: str,

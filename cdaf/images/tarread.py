@@ -47,8 +47,9 @@ def scratch() -> Any:
 
 def headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The headers of a stream one by one; the list that tarfile keeps of them is emptied, for nobody goes back."""
+    opened: Any = archive  # type stubs do not know the list
     while (info := archive.next()) is not None:
-        setattr(archive, "members", [])  # noqa: B010 - which the type stubs do not know
+        opened.members = []
         yield info
 
 

@@ -22,6 +22,7 @@ KIND = "archives"
 CONNECTIONS = 8
 _ATTEMPTS = 3
 _CHUNK = 1 << 20
+_LOGIN = "give them by netrc, the keyring, or UV_INDEX_<NAME>_USERNAME and UV_INDEX_<NAME>_PASSWORD"
 _SHOWN = 120
 
 T = TypeVar("T")
@@ -32,12 +33,14 @@ class Want(msgspec.Struct, frozen=True):
     """An archive that a lock names.
 
     `url` is http(s), `file:` or an absolute path; `hashes` are lower-case hex by hashlib's name, the first counts.
+    One without hashes can only be read, by `chunks`.
     """
 
     name: str  # for messages: "flask 3.1.3"
     url: str
     hashes: dict[str, str]
     size: int | None = None
+    login: str = _LOGIN  # the hint for who is refused
 
 
 class Got(msgspec.Struct, frozen=True):
@@ -98,6 +101,19 @@ def _gathered(running: Mapping[str, "Future[T]"]) -> dict[str, T]:
     messages = list(dict.fromkeys(error.message for error in lasting))
     message = first.message if len(messages) == 1 else faults("archives", messages)
     raise ResolveError(message, first.hint, first.output, transient=first.transient)
+
+
+def chunks(want: Want, headers: Headers = lambda _: {}) -> Iterator[bytes]:
+    """The bytes of an archive whose hash nobody knows yet. Raises as `fetch` does."""
+    _demand_addresses([want])
+    local = _local(want.url)
+    if local is not None:
+        yield from _file(want, local, 0)
+        return
+    response = http.get(want.url, {**headers(want.url), "Accept-Encoding": "identity"})
+    if response.status != 200:
+        raise _answered(want, response)
+    yield from http.stream(response)
 
 
 def present(want: Want) -> Got | None:
@@ -255,7 +271,7 @@ def _answered(want: Want, response: http.Response) -> CdafError:
     if status in (401, 403):
         return ResolveError(
             f"{want.name}: {place} answered {status}: it wants other credentials",
-            "give them by netrc, or as the language's own tool takes them; for uv by the keyring or UV_INDEX_<NAME>_…",
+            want.login,
         )
     return ResolveError(f"{want.name}: {place} answered {status}", "lock again: the index has it no longer")
 

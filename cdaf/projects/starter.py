@@ -15,6 +15,7 @@ from cdaf.testing import stack
 _PASSED_OVER = {"node_modules", "venv", "__pycache__", "dist", "build", "site-packages"}
 
 _DOCKERFILE = "Dockerfile"
+ANY = "0.0.0.0"  # noqa: S104 - a container has to be reached from outside
 
 
 class Findings(msgspec.Struct, kw_only=True):

@@ -111,32 +111,31 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
         raise PublishError(error.message, error.hint, error.output, transient=error.transient) from error
 
 
+def _where_known(verb: str, target: Target, *told: object) -> None:
+    """Call a verb that a kind of target may have or lack."""
+    known = getattr(load(target.kind), verb, None)
+    if known is not None:
+        known(target, *told)
+
+
 def refuse(target: Target, release: Release) -> None:
     """Raise PublishError for what a target would refuse whatever a test says, where a kind of target can know it."""
-    ask = getattr(load(target.kind), "refuse", None)
-    if ask is not None:
-        ask(target, release)
+    _where_known("refuse", target, release)
 
 
 def begin(target: Target, bundle: Bundle) -> None:
     """Send what images that are still to be made stand on, where a kind of target takes that by itself."""
-    taken = getattr(load(target.kind), "begin", None)
-    if taken is not None:
-        taken(target, bundle)
+    _where_known("begin", target, bundle)
 
 
 def send(target: Target, bundle: Bundle, layer: Layer) -> None:
     """Send one layer of an image that is still being made, where a kind of target takes layers by themselves."""
-    taken = getattr(load(target.kind), "send", None)
-    if taken is not None:
-        taken(target, bundle, layer)
+    _where_known("send", target, bundle, layer)
 
 
 def ahead(target: Target, release: Release) -> None:
     """Send what nobody sees until it is published, where a kind of target has such a thing."""
-    send = getattr(load(target.kind), "ahead", None)
-    if send is not None:
-        send(target, release)
+    _where_known("ahead", target, release)
 
 
 def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[tuple[str, settings.Publish]]:

@@ -19,8 +19,6 @@ from cdaf.languages._shared import audit
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
 
-_SERVICE = "the service's own files"
-
 
 def demand(
     project: Project,
@@ -29,7 +27,7 @@ def demand(
     generated: Generated,
 ) -> None:
     """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
-    own = {**_tracked(project), **_built(made, generated)}
+    own = audit.own(project, made, generated)
     audit.demand(project, [(target.base, [*_files(spread, target), *_own(own)]) for target, spread in laid])
 
 
@@ -81,20 +79,4 @@ def _elf(content: Content) -> elf.Elf | None:
 
 def _own(own: Mapping[str, elf.Elf]) -> Iterator[File]:
     for name, found in own.items():
-        yield File(f"{FOLDER}/{name}", name, _SERVICE, found, name.endswith(".node"))
-
-
-def _tracked(project: Project) -> dict[str, elf.Elf]:
-    found = {}
-    for file in project.files:
-        if not file.link:
-            with file.path.open("rb", buffering=0) as opened:
-                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
-                    opened.seek(0)
-                    found[file.name] = elf.of_bytes(opened.read())
-    return {name: each for name, each in found.items() if each}
-
-
-def _built(made: Mapping[str, Place], generated: Generated) -> dict[str, elf.Elf]:
-    found = {name: elf.of_bytes(generated[place.member]) for name, place in made.items()}
-    return {name: each for name, each in found.items() if each}
+        yield File(f"{FOLDER}/{name}", name, audit.SERVICE, found, name.endswith(".node"))

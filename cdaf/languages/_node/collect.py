@@ -12,13 +12,14 @@ import msgspec
 
 from cdaf import languages
 from cdaf.bundles.manifest import Dependency
-from cdaf.errors import ResolveError
 from cdaf.languages._node import lockfile, npmrc, pack, reading, resolve
 from cdaf.languages._node.npmrc import Config
 from cdaf.languages._node.reading import Reading
 from cdaf.languages._node.values import Choice
 from cdaf.net import fetch, http, transfers
 from cdaf.projects.project import Project
+
+_LOGIN = "give them by .npmrc: `//HOST/PATH/:_authToken=${NAME}`, with that variable in the environment"
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -50,15 +51,16 @@ def obtain(project: Project, choices: Sequence[Choice]) -> list[Held]:
     config = npmrc.read(root)
     urls = {each.identity: _url(config, root, each) for each in choices if each.kind in ("url", "file")}
     labels = {urls[each.identity]: each.label for each in choices if each.identity in urls}
-    wants = [fetch.Want(each.label, urls[each.identity], each.hashes) for each in choices if each.identity in urls]
+    wants = [
+        fetch.Want(each.label, urls[each.identity], each.hashes, login=_LOGIN)
+        for each in choices
+        if each.identity in urls
+    ]
 
     def arrived(got: fetch.Got) -> None:
         reading.read(got.path, got.sha256, labels[got.want.url])
 
-    try:
-        got = fetch.fetch(wants, npmrc.headers(config), arrived)
-    except ResolveError as error:
-        raise _explained(error) from error
+    got = fetch.fetch(wants, npmrc.headers(config), arrived)
     made = {
         each.identity: pack.folder(root, each) if each.kind == "folder" else pack.git(each)
         for each in choices
@@ -80,14 +82,6 @@ def _url(config: Config, root: Path, choice: Choice) -> str:
     if choice.kind == "file":
         return str((root / choice.url).resolve())
     return npmrc.url(config, choice.name, choice.version, choice.url)
-
-
-def _explained(error: ResolveError) -> ResolveError:
-    """Who is refused learns where npm keeps logins."""
-    if "wants other credentials" not in error.message:
-        return error
-    hint = "give them by .npmrc: `//HOST/PATH/:_authToken=${NAME}`, with that variable in the environment"
-    return ResolveError(error.message, hint, error.output, transient=error.transient)
 
 
 def _held(project: Project, root: Path, choices: Sequence[Choice], where: dict[str, tuple[Path, str]]) -> list[Held]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cdaf import progress
 from cdaf.errors import ProjectError, faults
 from cdaf.languages._node.layout import Spread
 from cdaf.languages._node.values import short
@@ -40,10 +39,3 @@ def apply(spread: Sequence[Spread], patterns: Sequence[str], used: set[str]) -> 
 def _without(spread: Spread, gone: set[str]) -> Spread:
     made = tuple(each for each in spread.made if each.path not in gone)
     return msgspec.structs.replace(spread, gone=spread.gone | gone, made=made)
-
-
-def tell_idle(patterns: Sequence[str], used: set[str]) -> None:
-    """Warn of patterns that match nothing in any image: a new version of a package may have made them so."""
-    for pattern in patterns:
-        if pattern not in used:
-            progress.warn(f"image.exclude: {pattern!r} matches no file of any package in the image")

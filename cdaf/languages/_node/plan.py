@@ -14,6 +14,7 @@ from cdaf.languages._node.collect import Held
 from cdaf.languages._node.layout import Made, Spread
 from cdaf.languages._node.resolve import Chosen
 from cdaf.languages._node.values import FOLDER, MODULES, Alias, Places, Target
+from cdaf.languages._shared import exclude as shared
 from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.pins import Pins
@@ -57,7 +58,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
             images.append(_image(work, target, spread))
         if project.settings.smoke.checks and target.smoke == bool(project.settings.smoke.image):
             smoke.append(_checks(work, target, collection.lock.pins))
-    exclude.tell_idle(project.settings.image.exclude, work.used)
+    shared.tell_idle(project.settings.image.exclude, work.used)
     audit.demand(project, laid, outputs, generated)
     told = lockfile.table(project.root / "package.json").get("license")
     plans, license_ = Plans(1, tuple(images), tuple(smoke)), told if isinstance(told, str) else ""
@@ -138,16 +139,14 @@ def _checks(work: _Work, target: Target, pins: Pins) -> SmokePlan:
     made = _scripted(work, held, aliases, target, pins) if target.smoke else {}
     spread = layout.spreads(held, aliases, work.places, made=made)
     entries = [*layout.links(aliases, work.places), *(entry for each in spread for entry in _entries(work, each))]
-    known = set() if target.smoke else {*(file.name for file in project.files), *work.outputs}
-    files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in known)
-    own = tuple(_manifest(work)) if target.smoke else ()
-    layers = (Layer("smoke dependencies", tuple(entries)), Layer("smoke", (*own, *files)))
-    return SmokePlan(
-        target.platform,
-        tuple(layer for layer in layers if layer.entries),
-        {**environment(work.places), **project.settings.service.env} if target.smoke else {},
-        FOLDER,
-        frame.pin(target.base) if target.smoke else None,
+    return frame.checks(
+        project,
+        target.base,
+        entries,
+        environment(work.places),
+        alone=target.smoke,
+        own=_manifest(work) if target.smoke else (),
+        there=work.outputs,
     )
 
 

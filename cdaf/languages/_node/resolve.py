@@ -13,8 +13,9 @@ from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.languages._node import graph as graphs
 from cdaf.languages._node import lockfile, select, stale
 from cdaf.languages._node.lockfile import Lockfile
-from cdaf.languages._node.values import BASE, Alias, Choice, Places, Target
+from cdaf.languages._node.values import Alias, Choice, Places, Target
 from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
@@ -82,7 +83,7 @@ def places(project: Project) -> Places:
 def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     """The environments to fill, with the pinned facts of their bases. Raises ProjectError when one is not pinned."""
     image, smoke = project.settings.image, project.settings.smoke
-    found = [Target(each, _base(pins, image.base or BASE, each)) for each in image.platforms]
+    found = [Target(each, _base(pins, base_of(project), each)) for each in image.platforms]
     if smoke.checks and smoke.image:
         found += [Target(each, _base(pins, smoke.image, each), smoke=True) for each in image.platforms]
     return tuple(found)

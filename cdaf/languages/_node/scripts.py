@@ -6,27 +6,24 @@ it is only told that they do not run. What a script changes in its package's own
 
 from __future__ import annotations
 
-import functools
-import io
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
-from cdaf import assets, engine, progress, store
+from cdaf import assets, progress, store
 from cdaf.bases import elf
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.images import content as bytes_of
-from cdaf.images.plan import Entry, Place
+from cdaf.images.plan import Place
 from cdaf.languages._node import layout, resolve
 from cdaf.languages._node.collect import Held
 from cdaf.languages._node.layout import Made, Spread
-from cdaf.languages._node.values import BASE, Alias, Target
-from cdaf.languages._shared import container, memo, scratch, tree
+from cdaf.languages._node.values import Alias, Target
+from cdaf.languages._shared import commands, container, memo, tree
 from cdaf.net.fetch import KIND
 from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Base, Pins
 from cdaf.projects.project import Project
 
@@ -144,7 +141,7 @@ def made(
     wanted = [each for each in sorted(spread, key=lambda each: each.choice.path) if each.choice.path in named]
     if not wanted:
         return {}
-    reference = project.settings.build.image or project.settings.image.base or BASE
+    reference = project.settings.build.image or base_of(project)
     image = pinned.base(pins, reference, target.platform)
     jobs = [_Job(each.prefix, each.choice.name, each.choice.version, of(each.held)) for each in wanted]
     told = msgspec.json.encode([image.digest, target.platform, jobs])
@@ -171,53 +168,29 @@ def _run(
     jobs: Sequence[_Job],
 ) -> list[_Output]:
     names = ", ".join(each.choice.label for each in wanted)
-    if not engine.facts().runs(image.platform):
-        raise ResolveError(
-            f"the install scripts of {names} have to run on {image.platform}, which does not run here",
-            "package where it runs, lock a version with a prebuilt binary for it, or leave the platform out",
-        )
+    hint = "package where it runs, lock a version with a prebuilt binary for it, or leave the platform out"
+    container.demand_here(image.platform, f"the install scripts of {names} have to run on", hint)
     laid, held = layout.whole(spread, aliases, resolve.places(project))
     files = {"installer.js": assets.installer(), "jobs.json": msgspec.json.encode(jobs)}
     laid += [Place(f"{_FOLDER}/{name}", f"{_FOLDER}/{name}") for name in files]
     held |= {f"{_FOLDER}/{name}": bytes_of.of_bytes(data) for name, data in files.items()}
-    with scratch.folder() as temporary:
-        ran = _started(image, laid, held, temporary)
-        if ran.code:
-            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
-            hint = "set build.image to an image that has what it needs, such as node:22"
-            raise ResolveError(f"an install script of {names} failed in {image.reference}", hint, output)
-        return list(_taken(ran.taken, temporary / "taken", wanted))
+    command = [image.facts.interpreter or "node", f"{_FOLDER}/installer.js", _FOLDER, container.OUT]
+    ran = container.run(image, command, laid, held, folder=_FOLDER, env={"NODE_ENV": "production"})
+    if ran.code:
+        hint = "set build.image to an image that has what it needs, such as node:22"
+        raise ResolveError(f"an install script of {names} failed in {image.reference}", hint, ran.output)
+    return list(_taken(ran.taken, wanted))
 
 
-def _started(image: Base, laid: Sequence[Entry], held: dict[str, bytes_of.Content], temporary: Path) -> engine.Ran:
-    known = engine.ensure(image.reference, image.digest, image.platform)
-    archive = container.tar(temporary / "put.tar.gz", laid, held, (), _FOLDER)
-    with archive.open("rb") as put:
-        return engine.run(
-            known,
-            [image.facts.interpreter or "node", f"{_FOLDER}/installer.js", _FOLDER, container.OUT],
-            put=iter(lambda: put.read(1 << 20), b""),
-            take=container.OUT,
-            env={**container.VARIABLES, "NODE_ENV": "production"},
-            platform=image.platform,
-            workdir="/",
-            user="0",
-        )
-
-
-def _taken(data: bytes, into: Path, wanted: Sequence[Spread]) -> Iterator[_Output]:
-    failure = "what install scripts left cannot be taken"
-    with tree.sound(failure, "lock another version"), tarfile.open(fileobj=io.BytesIO(data)) as taken:
-        tree.untar(taken, into)
-    below = into / Path(container.OUT).name
-    for number, each in enumerate(wanted):
-        package = each.choice.path
-        for gone in msgspec.json.decode((below / f"{number}.json").read_bytes(), type=list[str]):
-            yield _Output(package, gone)
-        top = below / str(number)
-        for path in sorted(one for one in top.rglob("*") if one.is_file() and not one.is_symlink()):
-            name = path.relative_to(top).as_posix()
-            if not _LEFT.fullmatch(name):
-                with path.open("rb") as file:
-                    sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
-                yield _Output(package, name, sha256, path.stat().st_size, bool(path.stat().st_mode & 0o111))
+def _taken(data: bytes, wanted: Sequence[Spread]) -> Iterator[_Output]:
+    with tree.taken(data, container.OUT, "what install scripts left cannot be taken", "lock another version") as found:
+        files = dict(found)
+        for number, each in enumerate(wanted):
+            for gone in msgspec.json.decode(files[f"{number}.json"].read_bytes(), type=list[str]):
+                yield _Output(each.choice.path, gone)
+        for name, path in found:
+            number_, _, below = name.partition("/")
+            if below and not _LEFT.fullmatch(below):
+                made = commands.kept(below, path)
+                package = wanted[int(number_)].choice.path
+                yield _Output(package, below, made.sha256, path.stat().st_size, bool(path.stat().st_mode & 0o111))

@@ -10,7 +10,6 @@ from cdaf.projects.pins import Base
 
 FOLDER = "/app"
 MODULES = "node_modules"
-BASE = "node:22-slim"
 _CPUS = {
     "amd64": "x64",
     "arm64": "arm64",

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from cdaf.images.content import Content
 from cdaf.images.plan import Entry
 from cdaf.languages._node import collect, layout, plan, resolve
-from cdaf.languages._node.values import BASE, FOLDER, MODULES, Target
+from cdaf.languages._node.values import FOLDER, MODULES, Target
 from cdaf.languages._shared import commands, container, tree
 from cdaf.languages._shared.commands import Output, Workshop
-from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
@@ -19,7 +18,8 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
     """What the commands made, nothing where there are none."""
     if not project.settings.build.run:
         return ()
-    target, places = _target(project, pins), resolve.places(project)
+    base, places = container.image(project, pins), resolve.places(project)
+    target = Target(base.platform, base)
     chosen = resolve.tools(project, target)
 
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
@@ -32,9 +32,3 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
     digests = tuple(sorted(f"{each.path} {collect.identity(project, each)}" for each in chosen.choices))
     told = {**plan.environment(places), "NODE_ENV": "development", "CI": "true"}
     return commands.outputs(project, Workshop(target.base, digests, lay, told, (MODULES,)))
-
-
-def _target(project: Project, pins: Pins) -> Target:
-    chosen = container.nearest(project.settings.image.platforms)
-    reference = project.settings.build.image or project.settings.image.base or BASE
-    return Target(chosen, pinned.base(pins, reference, chosen))

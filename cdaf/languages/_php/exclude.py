@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cdaf import progress
 from cdaf.errors import ProjectError, faults
 from cdaf.languages._php.spread import Spread
+from cdaf.languages._shared import exclude
 from cdaf.projects.patterns import matching
 
 
@@ -30,7 +30,5 @@ def apply(spreads: Sequence[Spread], patterns: Sequence[str]) -> list[Spread]:
                 "write the patterns more narrowly",
             )
         found.append(msgspec.structs.replace(each, files=tuple(path for path in each.files if path not in gone)))
-    for pattern in patterns:
-        if pattern not in used:
-            progress.warn(f"image.exclude: {pattern!r} matches no file of any archive in the image")
+    exclude.tell_idle(patterns, used)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from cdaf.errors import CdafError, ProjectError, ResolveError, faults
 from cdaf.languages._php import archive, auth, mirrors
 from cdaf.languages._php.values import Package
 from cdaf.languages._shared import gitsource, memo, scratch, tree
-from cdaf.languages._shared.tree import Leaf
 from cdaf.net import fetch, http, transfers
 from cdaf.net.fetch import KIND, Want
 from cdaf.projects import pins
 from cdaf.projects.project import Project
 
 _ATTEMPTS = 3
+_LOGIN = "give them by COMPOSER_AUTH or auth.json"
+Moved = Callable[[int], None]
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def _hashed(packages: Sequence[Package], headers: fetch.Headers) -> dict[str, He
 
 
 def _want(package: Package, url: str) -> Want:
-    return Want(package.label, url, {"sha1": package.shasum})
+    return Want(package.label, url, {"sha1": package.shasum} if package.shasum else {}, login=_LOGIN)
 
 
 def _kept(package: Package, pinned: str) -> Held | None:
@@ -131,7 +132,7 @@ def _gathered(running: Mapping[str, Future[Held]]) -> dict[str, Held]:
     return found
 
 
-def _taken(package: Package, more: Sequence[str], headers: fetch.Headers, moved: mirrors.Moved) -> Held:
+def _taken(package: Package, more: Sequence[str], headers: fetch.Headers, moved: Moved) -> Held:
     """An archive from the first of its addresses that serves it, in its canonical form."""
     first: CdafError | None = None
     for url in dict.fromkeys([*mirrors.of(more, package), *package.urls]):
@@ -142,11 +143,11 @@ def _taken(package: Package, more: Sequence[str], headers: fetch.Headers, moved:
     raise first or ResolveError(f"{package.label} has no address", "lock it again")
 
 
-def _from(package: Package, url: str, headers: fetch.Headers, moved: mirrors.Moved) -> Held:
+def _from(package: Package, url: str, headers: fetch.Headers, moved: Moved) -> Held:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             with store.writing(KIND) as (file, temporary):
-                for chunk in mirrors.chunks(package.label, url, headers):
+                for chunk in fetch.chunks(_want(package, url), headers):
                     moved(len(chunk))
                     file.write(chunk)
                 file.flush()
@@ -172,7 +173,7 @@ def _built(project: Project, package: Package) -> Held:
         if not sha256 or not store.checked(KIND, sha256):
             with scratch.folder() as folder:
                 gitsource.lay(package.label, package.urls[0], package.commit, folder)
-                sha256 = archive.of_files(_walked(folder))
+                sha256 = archive.of_files(tree.laid(folder))
             memo.save(name, sha256)
         return Held(sha256, f"git:{package.commit}", package.urls[0])
     leaves = tree.tracked(Path(package.directory))
@@ -182,14 +183,3 @@ def _built(project: Project, package: Package) -> Held:
         sha256 = archive.of_files(leaves)
         memo.save(memo.key("php path", digest), sha256)
     return Held(sha256, "", Path(package.directory).relative_to(project.repository).as_posix())
-
-
-def _walked(folder: Path) -> list[Leaf]:
-    found = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            found.append(Leaf(name, path, link=str(path.readlink())))
-        elif path.is_file():
-            found.append(Leaf(name, path, bool(path.stat().st_mode & 0o100)))
-    return found

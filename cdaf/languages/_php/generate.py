@@ -5,26 +5,25 @@ It installs the very archives of the lock in a container without network; only w
 
 from __future__ import annotations
 
-import functools
-import io
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cdaf import engine, progress, store
+from cdaf import progress, store
 from cdaf.errors import ResolveError
 from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import Dir, Entry, Place
 from cdaf.languages._php import lockfile, platform, spread
 from cdaf.languages._php.lockfile import Lockfile
 from cdaf.languages._php.spread import Spread
-from cdaf.languages._php.values import LOCK, MANIFEST, VENDOR, Package, Written
-from cdaf.languages._shared import container, memo, scratch
+from cdaf.languages._php.values import LOCK, MANIFEST, VENDOR, Package
+from cdaf.languages._shared import commands, container, frame, memo, tree
+from cdaf.languages._shared.commands import Output
 from cdaf.languages._shared.frame import Generated
 from cdaf.net.fetch import KIND
 from cdaf.projects import pins as pinned
@@ -56,16 +55,14 @@ class Set(msgspec.Struct, frozen=True):
     own: Mapping[str, Content] = {}
 
 
-def outputs(
-    project: Project, pins: Pins, found: Lockfile, chosen: Set, *, quietly: bool = False
-) -> tuple[Written, ...]:
+def outputs(project: Project, pins: Pins, found: Lockfile, chosen: Set, *, quietly: bool = False) -> tuple[Output, ...]:
     """The files that Composer writes, named by their path below vendor.
 
     Raises ResolveError when Composer cannot run here, or fails.
     """
     image = _image(project, pins)
     name = memo.key("php autoload", *_inputs(project, found, chosen, image))
-    known = memo.load(name, tuple[Written, ...])
+    known = memo.load(name, tuple[Output, ...])
     if known is None or not all(store.checked(KIND, each.sha256) for each in known):
         with nullcontext() if quietly else progress.step("writing the autoloader"):
             known = _run(project, found, chosen, image)
@@ -129,30 +126,16 @@ def _has_classmap(entry: Mapping[str, Any], key: str = "autoload") -> bool:
     return isinstance(told, dict) and bool(told.get("classmap"))
 
 
-def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[Written, ...]:
-    if not engine.facts().runs(image.platform):
-        raise ResolveError(f"Composer is needed for {image.platform}, which does not run here", "package where it runs")
-    started = engine.ensure(image.reference, image.digest, image.platform)
-    entries, contents = _laid(project, found, chosen)
-    with scratch.folder() as temporary:
-        archive = container.tar(temporary / "put.tar.gz", entries, contents, (), "/app")
-        with archive.open("rb") as put:
-            ran = engine.run(
-                started,
-                ["/bin/sh", "-c", _script(project, found, chosen)],
-                put=iter(lambda: put.read(1 << 20), b""),
-                take=container.OUT,
-                env={**container.VARIABLES, **_ENVIRONMENT},
-                platform=image.platform,
-                workdir="/app",
-                user="0",
-            )
-        if ran.code:
-            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
-            missing = b"composer: not found" in ran.stderr
-            hint = "name an image that has Composer in php.composer" if missing else "mend what Composer says"
-            raise ResolveError(f"Composer, in {image.reference}, could not lay out the vendor folder", hint, output)
-        return tuple(_kept(ran.taken, temporary / "taken", found))
+def _run(project: Project, found: Lockfile, chosen: Set, image: Base) -> tuple[Output, ...]:
+    container.demand_here(image.platform, "Composer is needed for", "package where it runs")
+    command = ["/bin/sh", "-c", _script(project, found, chosen)]
+    ran = container.run(image, command, *_laid(project, found, chosen), folder=frame.FOLDER, env=_ENVIRONMENT)
+    if ran.code:
+        missing = b"composer: not found" in ran.stderr
+        hint = "name an image that has Composer in php.composer" if missing else "mend what Composer says"
+        raise ResolveError(f"Composer, in {image.reference}, could not lay out the vendor folder", hint, ran.output)
+    with tree.taken(ran.taken, container.OUT, "what Composer wrote cannot be taken", "try again") as taken:
+        return tuple(_kept(name, path, found) for name, path in taken)
 
 
 def _laid(project: Project, found: Lockfile, chosen: Set) -> tuple[list[Entry], dict[str, Content]]:
@@ -210,24 +193,10 @@ def _script(project: Project, found: Lockfile, chosen: Set) -> str:
     return "\n".join(["set -e", f"{_INSTALL}{words}", folders, *copies])
 
 
-def _kept(data: bytes, into: Path, found: Lockfile) -> Iterable[Written]:
-    import tarfile
-
-    from cdaf.languages._shared import tree
-
-    with (
-        tree.sound("what Composer wrote cannot be taken", "try again"),
-        tarfile.open(fileobj=io.BytesIO(data)) as taken,
-    ):
-        tree.untar(taken, into)
-    below = into / Path(container.OUT).name
-    for path in sorted(each for each in below.rglob("*") if each.is_file()):
-        name = path.relative_to(below).as_posix()
-        if name == "composer/installed.json":
-            path.write_bytes(_installed(path.read_bytes(), found))
-        with path.open("rb") as file:
-            sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
-        yield Written(name, sha256, name.startswith("bin/"))
+def _kept(name: str, path: Path, found: Lockfile) -> Output:
+    if name == "composer/installed.json":
+        path.write_bytes(_installed(path.read_bytes(), found))
+    return msgspec.structs.replace(commands.kept(name, path), executable=name.startswith("bin/"))
 
 
 def _installed(data: bytes, found: Lockfile) -> bytes:
@@ -254,12 +223,12 @@ def _original(entry: dict[str, Any], locked: Mapping[str, Any]) -> dict[str, Any
     return made
 
 
-def places(made: Sequence[Written]) -> tuple[list[Place], dict[str, Content]]:
+def places(made: Sequence[Output]) -> tuple[list[Place], dict[str, Content]]:
     """Where the files stand in an image, and the bundle's members that hold them."""
     contents = {_member(each): of_file(each.path, each.sha256) for each in made}
     mode = {False: 0o644, True: 0o755}
     return [Place(_member(each), f"{VENDOR}/{each.name}", mode[each.executable]) for each in made], contents
 
 
-def _member(each: Written) -> str:
+def _member(each: Output) -> str:
     return f"generated/vendor/{each.sha256[:12]}/{each.name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdaf.languages._php import constraint, lockfile
-from cdaf.projects.starter import Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
 
 PORT = 8000
 _HEALTH = re.compile(r"""["'](/(?:healthz?|livez|readyz?|ping|up|_health))["']""")
@@ -54,7 +54,7 @@ def _start(front: str | None, names: Sequence[str], reasons: dict[str, str]) -> 
         return ("php", script)
     folder = front.rpartition("/")[0] or "."
     reasons["start"] = "PHP's built-in server; docs/php.md says how php-fpm goes"
-    return ("php", "-S", f"0.0.0.0:{PORT}", "-t", folder, front)
+    return ("php", "-S", f"{ANY}:{PORT}", "-t", folder, front)
 
 
 def _own(told: Mapping[str, Any], front: str | None) -> Iterator[str]:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from cdaf import progress
-from cdaf.errors import CdafError, ResolveError
+from cdaf.errors import CdafError
 from cdaf.languages._php import auth, lockfile
 from cdaf.languages._php.values import Package
 from cdaf.net import fetch, http
-
-Moved = Callable[[int], None]
-_CHUNK = 1 << 20
 
 
 def known(headers: fetch.Headers) -> tuple[str, ...]:
@@ -54,27 +49,3 @@ def of(templates: Sequence[str], package: Package) -> list[str]:
         "dist": {"reference": package.commit, "type": package.form},
     }
     return [lockfile.mirrored(each, entry) for each in templates]
-
-
-def chunks(label: str, url: str, headers: fetch.Headers) -> Iterator[bytes]:
-    """The bytes behind an address, or of a file of this machine. Raises ResolveError, or a transient error."""
-    parts = urlsplit(url)
-    if url.startswith("/") or parts.scheme == "file":
-        try:
-            with Path(unquote(parts.path) if parts.scheme else url).open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-        except OSError as error:
-            raise ResolveError(
-                f"{label}: {url} cannot be read: {error.strerror}", "put it back, or lock again"
-            ) from error
-        return
-    response = http.get(url, {**headers(url), "Accept-Encoding": "identity"})
-    if response.status != 200:
-        http.close(response)
-        place, status = http.clean(url), response.status
-        if status in (401, 403):
-            hint = "give them by COMPOSER_AUTH or auth.json"
-            raise ResolveError(f"{label}: {place} answered {status}: it wants other credentials", hint)
-        raise ResolveError(f"{label}: {place} answered {status}", "lock again: the index has it no longer")
-    yield from http.stream(response)

@@ -26,7 +26,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     made = _made(project, collection)
     spreads = exclude.apply(_spreads(collection, dev=False), project.settings.image.exclude)
     kept = dict(made.kept)
-    own = _own(project, collection, made.places, made.generated)
+    own = _own(project, made.places, made.generated)
     platforms = project.settings.image.platforms
     bases = [_base(project, collection, each) for each in platforms]
     audit.demand(project, bases, spreads, made.places, made.generated)
@@ -70,13 +70,10 @@ def _spreads(collection: languages.Collection, *, dev: bool) -> list[Spread]:
     return found
 
 
-def _own(
-    project: Project, collection: languages.Collection, made: Mapping[str, Place], generated: Generated
-) -> dict[str, Content]:
+def _own(project: Project, made: Mapping[str, Place], generated: Generated) -> dict[str, Content]:
     """The service's PHP files, where the autoloader depends on what they declare."""
     if not generate.needs_sources(lockfile.read(project.root)):
         return {}
-    del collection
     found = {each.name: of_file(each.path) for each in project.files if _is_php(each.name) and not each.link}
     return found | {name: of_bytes(generated[place.member]) for name, place in made.items() if _is_php(name)}
 
@@ -145,14 +142,4 @@ def _checks(
 
 def _smoke(project: Project, collection: languages.Collection, name: str, laid: Sequence[Entry]) -> SmokePlan:
     own = project.settings.smoke.image
-    base = _base(project, collection, name, own) if own else None
-    placed = set() if own else {file.name for file in project.files}
-    files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in placed)
-    layers = (Layer("smoke dependencies", tuple(laid)), Layer("smoke", files))
-    return SmokePlan(
-        name,
-        tuple(layer for layer in layers if layer.entries),
-        dict(project.settings.service.env) if own else {},
-        frame.FOLDER,
-        frame.pin(base) if base else None,
-    )
+    return frame.checks(project, _base(project, collection, name, own), laid, {}, alone=own is not None)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
-from cdaf import store
-from cdaf.net.fetch import KIND
-
 VENDOR = "/app/vendor"
-BASE = "php:8.4-cli"
-COMPOSER = "composer:2"
 LOCK, MANIFEST = "composer.lock", "composer.json"
 
 
@@ -54,16 +47,3 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     def is_plugin(self) -> bool:
         """Whether Composer would run code of it."""
         return self.type in ("composer-plugin", "composer-installer")
-
-
-class Written(msgspec.Struct, frozen=True):
-    """A file that Composer wrote: `name` is below vendor, the bytes are in the store."""
-
-    name: str
-    sha256: str
-    executable: bool
-
-    @property
-    def path(self) -> Path:
-        """Where its bytes lie."""
-        return store.path(KIND, self.sha256)

@@ -11,9 +11,6 @@ from cdaf.languages._php import collect, fetching, generate, lockfile, resolve, 
 from cdaf.languages._shared import commands, container
 from cdaf.languages._shared.commands import Output, Workshop
 from cdaf.languages._shared.frame import Generated
-from cdaf.projects import pins as pinned
-from cdaf.projects.locking import base_of
-from cdaf.projects.pins import Base
 from cdaf.projects.project import Project
 
 
@@ -24,7 +21,7 @@ def outputs(project: Project, collection: languages.Collection) -> tuple[Output,
     packages = [each for each in resolve.of(collection.lock) if each.kind != "meta"]
     held = fetching.obtain(project, packages, collection.lock.pins.archives)
     spreads = [collect.spread(project, each, held[each.name]) for each in packages]
-    image = _image(project, collection)
+    image = container.image(project, collection.lock.pins)
 
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
         generated: Generated = {}
@@ -41,8 +38,3 @@ def outputs(project: Project, collection: languages.Collection) -> tuple[Output,
     digests = (generate.identity(project, collection.lock.pins), *sorted(each.sha256 for each in held.values()))
     told = lockfile.read(project.root)
     return commands.outputs(project, Workshop(image, (*digests, told.digest), lay, {}, ("vendor",)))
-
-
-def _image(project: Project, collection: languages.Collection) -> Base:
-    reference = project.settings.build.image or base_of(project)
-    return pinned.base(collection.lock.pins, reference, container.nearest(project.settings.image.platforms))

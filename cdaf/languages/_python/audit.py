@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cdaf.bases import elf
 from cdaf.bases.audit import File
 from cdaf.bases.elf import Elf
 from cdaf.images.plan import Place
@@ -17,8 +16,6 @@ from cdaf.languages._python.values import VENV, Target
 from cdaf.languages._shared import audit
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
-
-_SERVICE = "the service's own files"
 
 
 def demand(
@@ -32,7 +29,7 @@ def demand(
 
     Raises ResolveError with everything that a base cannot load, ProjectError for patterns that name no native file.
     """
-    own = {**_tracked(project), **_made(made, generated)}
+    own = audit.own(project, made, generated, modules.entrance)
     audit.demand(
         project,
         [(target.base, [*_archived(spread, target), *_own(own, folder, target)]) for target, spread in laid],
@@ -55,20 +52,4 @@ def _archived(spread: Sequence[Spread], target: Target) -> Iterator[File]:
 def _own(own: Mapping[str, Elf], folder: str, target: Target) -> Iterator[File]:
     imported = modules.loadable(own, target)
     for name, found in own.items():
-        yield File(f"{folder}/{name}", name, _SERVICE, found, name in imported)
-
-
-def _tracked(project: Project) -> dict[str, Elf]:
-    found = {}
-    for file in project.files:
-        if not file.link:
-            with file.path.open("rb", buffering=0) as opened:
-                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
-                    opened.seek(0)
-                    found[file.name] = elf.of_bytes(opened.read(), modules.entrance(file.name))
-    return {name: each for name, each in found.items() if each}
-
-
-def _made(made: Mapping[str, Place], generated: Generated) -> dict[str, Elf]:
-    found = {name: elf.of_bytes(generated[place.member], modules.entrance(name)) for name, place in made.items()}
-    return {name: each for name, each in found.items() if each}
+        yield File(f"{folder}/{name}", name, audit.SERVICE, found, name in imported)

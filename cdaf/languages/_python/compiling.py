@@ -146,8 +146,7 @@ def _run(ready: Ready, sent: Sent, folder: Path) -> Target:
         message = f"bytecode cannot be compiled: {error.message}"
         raise ResolveError(message, _HINT, error.output, transient=error.transient) from error
     if ran.code:
-        output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
-        raise ResolveError(f"bytecode cannot be compiled in {target.base.reference}", _HINT, output)
+        raise ResolveError(f"bytecode cannot be compiled in {target.base.reference}", _HINT, ran.output)
     return target
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from cdaf import progress
 from cdaf.errors import ProjectError, faults
 from cdaf.languages._python import content, wheel
 from cdaf.languages._python.content import Spread
@@ -46,13 +45,6 @@ def apply(spread: Sequence[Spread], patterns: Sequence[str], target: Target, use
             faults("image.exclude takes what every environment needs", wrong), "write the patterns more narrowly"
         )
     return found
-
-
-def tell_idle(patterns: Sequence[str], used: set[str]) -> None:
-    """Warn of patterns that match nothing in any image: a new version of a package may have made them so."""
-    for pattern in patterns:
-        if pattern not in used:
-            progress.warn(f"image.exclude: {pattern!r} matches no file of any archive in the image")
 
 
 def _hits(pattern: str, reading: Reading, python: str) -> set[str]:

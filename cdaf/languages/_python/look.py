@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdaf.projects.starter import Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
 from cdaf.settings import config
 
 PORT = 8000
-_ANY = "0.0.0.0"  # noqa: S104 - a container has to be reached from outside
 _ASGI = {"FastAPI", "Starlette", "Litestar", "Quart", "BlackSheep", "get_asgi_application"}
 _WSGI = {"Flask", "Bottle", "APIFlask", "get_wsgi_application"}
 _FACTORIES = {"create_app", "make_app", "build_app", "get_app"}
@@ -108,8 +107,8 @@ def _start(
 
 def _serve(app: _App, needs: set[str]) -> tuple[str, ...]:
     """The command line of the first server that the project depends on and that speaks the application's interface."""
-    target, address = f"{app.module}:{app.name}", f"{_ANY}:{PORT}"
-    host = ("--host", _ANY, "--port", str(PORT))
+    target, address = f"{app.module}:{app.name}", f"{ANY}:{PORT}"
+    host = ("--host", ANY, "--port", str(PORT))
     factory = ("--factory",) if app.factory else ()
     called = f"{target}()" if app.factory else target
     asgi = {
@@ -117,7 +116,7 @@ def _serve(app: _App, needs: set[str]) -> tuple[str, ...]:
         "fastapi": ("uvicorn", *factory, target, *host),
         "hypercorn": ("hypercorn", called, "--bind", address),
         "granian": ("granian", "--interface", "asgi", *factory, *host, target),
-        "daphne": ("daphne", "-b", _ANY, "-p", str(PORT), target),
+        "daphne": ("daphne", "-b", ANY, "-p", str(PORT), target),
     }
     wsgi = {
         "gunicorn": ("gunicorn", called, "--bind", address),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cdaf import engine, languages, store
@@ -21,9 +21,8 @@ from cdaf.languages._python.source import Source
 from cdaf.languages._python.values import VENV, Choice, Target, basename
 from cdaf.languages._shared import container, scratch, tree
 from cdaf.languages._shared.frame import Generated
-from cdaf.languages._shared.tree import Leaf
 from cdaf.net import fetch
-from cdaf.projects.pins import Build, Requirement
+from cdaf.projects.pins import Base, Build, Requirement
 
 _SOURCE = "/build/source"
 # Calls the backend (PEP 517) of the project in the current folder and prints the wheel's name as its last line.
@@ -55,29 +54,26 @@ def in_image(choice: Choice, source: Source, pinned: Build, told: Mapping[str, s
 
     Raises ResolveError, with the backend's output, when the build fails.
     """
-    image = engine.ensure(bench.reference, bench.digest, bench.target.platform)
+    image = Base(reference=bench.reference, platform=bench.target.platform, digest=bench.digest)
     with scratch.folder() as folder:
         (folder / "source").mkdir()
         laid = source.lay(folder / "source")
-        archive = _archive(folder, laid, _fitting(pinned.requires, bench.target), bench.target)
+        entries, held = _requirements(laid, _fitting(pinned.requires, bench.target), bench.target)
         system = lockfile.manifest(laid / "pyproject.toml").get("build-system", {})
         backend = str(system.get("build-backend", "setuptools.build_meta:__legacy__"))
         path = ":".join(str(each) for each in system.get("backend-path", () if "build-backend" in system else (".",)))
-        with archive.open("rb") as put:
-            ran = engine.run(
-                image,
-                [f"{VENV}/bin/python", "-c", _CALL, backend, path, container.OUT],
-                put=iter(lambda: put.read(1 << 20), b""),
-                take=container.OUT,
-                env={**container.VARIABLES, **variables(bench.target), **told},
-                platform=bench.target.platform,
-                workdir=_SOURCE,
-                user="0",
-            )
+        ran = container.run(
+            image,
+            [f"{VENV}/bin/python", "-c", _CALL, backend, path, container.OUT],
+            entries,
+            held,
+            folder=_SOURCE,
+            env={**variables(bench.target), **told},
+            leaves=tree.laid(laid),
+        )
         if ran.code:
-            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
             hint = "set build.image to an image that has the compiler and libraries it needs"
-            raise ResolveError(f"{choice.key} cannot be built in {bench.reference}", hint, output)
+            raise ResolveError(f"{choice.key} cannot be built in {bench.reference}", hint, ran.output)
         built = _taken(ran.taken, folder, choice)
         _demand_fit(choice, built, bench)
         return build.keep(choice, source, pinned, told, built, bench.key)
@@ -100,15 +96,15 @@ def _fitting(requires: Sequence[Requirement], target: Target) -> list[Requiremen
     return [each for each in requires if parse_wheel_filename(basename(each.url))[3] & tags]
 
 
-def _archive(folder: Path, laid: Path, requires: Sequence[Requirement], target: Target) -> Path:
-    """The build requirements as an environment, and the source."""
+def _requirements(
+    laid: Path, requires: Sequence[Requirement], target: Target
+) -> tuple[list[Entry], dict[str, Content]]:
+    """The build requirements as an environment."""
     archives = [_requirement(each, target) for each in requires]
     choices = [Choice(name=each.name, kind="wheel", filename=basename(each.url)) for each in requires]
-    spread = content.spreads(laid, choices, archives, target)
     generated: Generated = {}
-    entries, held = layout(spread, target, generated)
-    held |= {name: bytes_of.of_bytes(data) for name, data in generated.items()}
-    return container.tar(folder / "put.tar.gz", entries, held, _leaves(laid), _SOURCE)
+    entries, held = layout(content.spreads(laid, choices, archives, target), target, generated)
+    return entries, held | {name: bytes_of.of_bytes(data) for name, data in generated.items()}
 
 
 def layout(spread: Sequence[Spread], target: Target, generated: Generated) -> tuple[list[Entry], dict[str, Content]]:
@@ -135,15 +131,6 @@ def _requirement(requirement: Requirement, target: Target) -> languages.Archive:
             platforms=(target.platform,),
         ),
     )
-
-
-def _leaves(folder: Path) -> Iterable[Leaf]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            yield Leaf(name, path, link=str(path.readlink()))
-        elif path.is_file():
-            yield Leaf(name, path, bool(path.stat().st_mode & 0o100))
 
 
 def _taken(data: bytes, folder: Path, choice: Choice) -> Path:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from cdaf import languages
 from cdaf.images.content import Content, of_bytes, of_file
-from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
+from cdaf.images.plan import Entry, ImagePlan, Place, Plans, SmokePlan
 from cdaf.languages._python import audit, bytecode, content, exclude, resolve, venv
 from cdaf.languages._python.content import Spread
 from cdaf.languages._python.values import VENV, Choice, Target
+from cdaf.languages._shared import exclude as shared
 from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
@@ -43,7 +44,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         images.append(_image(project, target, spread, made, generated))
         if project.settings.smoke.checks and not project.settings.smoke.image:
             smoke.append(_checks(project, collection, choices, target, spread, generated))
-    exclude.tell_idle(project.settings.image.exclude, used)
+    shared.tell_idle(project.settings.image.exclude, used)
     audit.demand(project, laid, made, generated, frame.FOLDER)
     kept: dict[str, Content] = {}
     if project.settings.image.bytecode:
@@ -101,17 +102,8 @@ def _checks(
     spread = content.spreads(project.root, chosen, collection.archives, target)
     again = content.repeated(spread, before, target)
     entries = [entry for each in spread for entry in content.entries(each, target, again, generated)]
-    placed = set() if target.smoke else {file.name for file in project.files}
-    files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in placed)
     skeleton = content.skeleton(target, generated) if target.smoke else ()
-    layers = (Layer("smoke dependencies", (*skeleton, *entries)), Layer("smoke", files))
-    return SmokePlan(
-        target.platform,
-        tuple(layer for layer in layers if layer.entries),
-        {**_environment(target), **project.settings.service.env} if target.smoke else {},
-        frame.FOLDER,
-        frame.pin(target.base) if target.smoke else None,
-    )
+    return frame.checks(project, target.base, (*skeleton, *entries), _environment(target), alone=target.smoke)
 
 
 def _environment(target: Target) -> dict[str, str]:

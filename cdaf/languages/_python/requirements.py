@@ -13,6 +13,7 @@ from cdaf.languages._python import access, build, environment, lockfile, resolve
 from cdaf.languages._python.values import Choice, Target, basename
 from cdaf.languages._shared import scratch
 from cdaf.net import fetch, transfers
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Base, Build, Facts, Pins, Requirement
 from cdaf.projects.project import Project
 
@@ -28,7 +29,7 @@ def pin(project: Project, bases: Mapping[str, Facts]) -> tuple[Build, ...]:
 
     Fetches the sources, for they alone say what their builds need. Raises ProjectError, ResolveError.
     """
-    reference = project.settings.image.base or resolve.BASE
+    reference = base_of(project)
     pinned = tuple(
         Base(reference=reference, platform=platform, digest="", facts=facts) for platform, facts in bases.items()
     )

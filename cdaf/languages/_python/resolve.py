@@ -17,10 +17,9 @@ from cdaf.languages._python.values import Choice, Target
 from cdaf.languages._shared import memo
 from cdaf.net import fetch
 from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
-
-BASE = "python:3.13-slim"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -149,7 +148,7 @@ def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
 def _targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     image = project.settings.image
     return tuple(
-        Target(platform=platform, base=pinned.base(pins, image.base or BASE, platform)) for platform in image.platforms
+        Target(platform=platform, base=pinned.base(pins, base_of(project), platform)) for platform in image.platforms
     )
 
 

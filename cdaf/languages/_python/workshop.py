@@ -11,7 +11,6 @@ from cdaf.languages._python.values import Target
 from cdaf.languages._shared import commands, container
 from cdaf.languages._shared.commands import Output, Workshop
 from cdaf.languages._shared.frame import Generated
-from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
@@ -20,7 +19,8 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
     """What the commands made, nothing where there are none."""
     if not project.settings.build.run:
         return ()
-    target = _target(project, pins)
+    base = container.image(project, pins)
+    target = Target(platform=base.platform, base=base)
     choices = resolve.tools(project, target)
     archives = collect.obtain(project, pins, choices, (target,))
 
@@ -32,9 +32,3 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
 
     digests = tuple(sorted(each.dependency.sha256 for each in archives))
     return commands.outputs(project, Workshop(target.base, digests, lay, native.variables(target), (".venv",)))
-
-
-def _target(project: Project, pins: Pins) -> Target:
-    chosen = container.nearest(project.settings.image.platforms)
-    reference = project.settings.build.image or project.settings.image.base or resolve.BASE
-    return Target(platform=chosen, base=pinned.base(pins, reference, chosen))

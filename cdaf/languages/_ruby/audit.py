@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cdaf.bases import elf
 from cdaf.bases.audit import File
 from cdaf.bases.elf import Elf
 from cdaf.images.plan import Place
@@ -15,8 +14,6 @@ from cdaf.languages._shared import audit, frame
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
 
-_SERVICE = "the service's own files"
-
 
 def demand(
     project: Project,
@@ -25,7 +22,7 @@ def demand(
     generated: Generated,
 ) -> None:
     """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
-    own = {**_tracked(project), **_made(made, generated)}
+    own = audit.own(project, made, generated, package.entrance)
     audit.demand(project, [(target.base, [*_gems(spread, target), *_own(own)]) for target, spread in laid])
 
 
@@ -56,20 +53,4 @@ def _fits(path: str, target: Target) -> bool:
 
 def _own(own: Mapping[str, Elf]) -> Iterator[File]:
     for name, found in own.items():
-        yield File(f"{frame.FOLDER}/{name}", name, _SERVICE, found, found.marked)
-
-
-def _tracked(project: Project) -> dict[str, Elf]:
-    found = {}
-    for file in project.files:
-        if not file.link:
-            with file.path.open("rb", buffering=0) as opened:
-                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
-                    opened.seek(0)
-                    found[file.name] = elf.of_bytes(opened.read(), package.entrance(file.name))
-    return {name: each for name, each in found.items() if each}
-
-
-def _made(made: Mapping[str, Place], generated: Generated) -> dict[str, Elf]:
-    found = {name: elf.of_bytes(generated[place.member], package.entrance(name)) for name, place in made.items()}
-    return {name: each for name, each in found.items() if each}
+        yield File(f"{frame.FOLDER}/{name}", name, audit.SERVICE, found, found.marked)

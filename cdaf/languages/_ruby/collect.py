@@ -17,7 +17,6 @@ from cdaf.languages._ruby.package import Reading
 from cdaf.languages._ruby.source import Tree
 from cdaf.languages._ruby.values import RUBY, Choice, Spec, Target
 from cdaf.net import fetch
-from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
 
@@ -143,8 +142,7 @@ def purl(name: str, version: str, platform: str) -> str:
     return f"pkg:gem/{quote(name, safe='')}@{quote(version, safe='')}{qualified}"
 
 
-def again(project: Project, pins: Pins, choices: Sequence[Choice], target: Target) -> dict[str, Part]:
+def again(project: Project, choices: Sequence[Choice], target: Target) -> dict[str, Part]:
     """The gems of other choices than the lock's, such as a developer's, for one target."""
-    del pins
     own = [msgspec.structs.replace(each, main=(target.platform,)) for each in choices]
     return obtained(project, own, (target,))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-from typing import Any
-
 import msgspec
 
-from cdaf import engine, progress
+from cdaf import progress
 from cdaf.errors import ResolveError
 from cdaf.images import content as bytes_of
 from cdaf.images.plan import Dir, Entry, Place, Unpack
 from cdaf.languages._ruby import source
 from cdaf.languages._ruby.native import Bench
 from cdaf.languages._ruby.source import Tree
-from cdaf.languages._shared import container, memo, scratch, tree
+from cdaf.languages._shared import container, memo, tree
 
 _SOURCE = "/build/source"
 # Answers `git ls-files` by the list of what is tracked, below the current folder and the paths that are named.
@@ -64,13 +60,8 @@ def specs(label: str, found: Tree, place: Bench) -> dict[str, str]:
 
 
 def _run(label: str, found: Tree, names: list[str], place: Bench) -> dict[str, str]:
-    if not engine.facts().runs(place.image.platform):
-        raise ResolveError(
-            f"{label}: {names[0]} asks git for its files, and {place.image.platform}, where it would be evaluated, "
-            "does not run here",
-            "name the files in the gemspec, or package where it runs",
-        )
-    image = engine.ensure(place.image.reference, place.image.digest, place.image.platform)
+    what = f"{label}: {names[0]} asks git for its files, and would be evaluated on"
+    container.demand_here(place.image.platform, what, "name the files in the gemspec, or package where it runs")
     held = {
         "source": bytes_of.of_file(found.path, found.sha256),
         "git": bytes_of.of_bytes(_GIT),
@@ -82,32 +73,18 @@ def _run(label: str, found: Tree, names: list[str], place: Bench) -> dict[str, s
         Place("tracked", "/build/tracked"),
         Dir(_SOURCE),
     ]
-    with scratch.folder() as folder:
-        archive = container.tar(folder / "put.tar.gz", entries, held, (), "/build")
-        ran = engine.run(
-            image,
-            ["ruby", "-e", _PROGRAM, *names],
-            put=archive.read_bytes(),
-            take=container.OUT,
-            env={**container.VARIABLES, "BUNDLE_APP_CONFIG": "/build"},
-            platform=place.image.platform,
-            workdir="/build",
-            user="0",
-        )
+    command, env = ["ruby", "-e", _PROGRAM, *names], {"BUNDLE_APP_CONFIG": "/build"}
+    ran = container.run(place.image, command, entries, held, folder="/build", env=env)
     if ran.code:
-        output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
         raise ResolveError(
-            f"{label}: {', '.join(names)} cannot be evaluated in {place.image.reference}", "mend the gemspec", output
+            f"{label}: {', '.join(names)} cannot be evaluated in {place.image.reference}",
+            "mend the gemspec",
+            ran.output,
         )
     return _read(label, ran.taken)
 
 
 def _read(label: str, taken: bytes) -> dict[str, str]:
-    read = {}
     failure = f"{label}: what its gemspecs came to cannot be taken"
-    with tree.sound(failure, "mend the gemspec"), tarfile.open(fileobj=io.BytesIO(taken)) as archive:
-        for member in archive:
-            if member.isfile():
-                opened: Any = archive.extractfile(member)
-                read[member.name.partition("/")[2]] = opened.read().decode(errors="replace")
-    return read
+    with tree.taken(taken, container.OUT, failure, "mend the gemspec") as found:
+        return {name: path.read_text(encoding="utf-8", errors="replace") for name, path in found}

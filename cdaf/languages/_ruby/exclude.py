@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cdaf import progress
 from cdaf.languages._ruby.content import Spread
 from cdaf.projects.patterns import matching
 
@@ -16,13 +15,6 @@ _GEMS = "gems/"
 def apply(spread: Sequence[Spread], patterns: Sequence[str], used: set[str]) -> list[Spread]:
     """The same gems without the files that a pattern matches; patterns that match are added to `used`."""
     return [_without(each, patterns, used) for each in spread] if patterns else list(spread)
-
-
-def tell_idle(patterns: Sequence[str], used: set[str]) -> None:
-    """Warn of patterns that match nothing in any image: a new version of a gem may have made them so."""
-    for pattern in patterns:
-        if pattern not in used:
-            progress.warn(f"image.exclude: {pattern!r} matches no file of any gem in the image")
 
 
 def _without(each: Spread, patterns: Sequence[str], used: set[str]) -> Spread:

@@ -9,10 +9,9 @@ from pathlib import Path
 from cdaf.languages import ruby
 from cdaf.languages._ruby import gemfile, numbers
 from cdaf.languages._ruby.gemfile import Gemfile
-from cdaf.projects.starter import Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
 
 _RACK, _RAILS = 9292, 3000
-_ANY = "0.0.0.0"  # noqa: S104 - a container has to be reached from outside
 _HEALTH = re.compile(r"""["'](/(?:healthz?|livez|readyz?|ping|up|_health))["']""")
 _PORT = re.compile(r"""(?:^|\s)(?:port|bind)\s+[^\n]*?(\d{4,5})\b""", re.MULTILINE)
 _FOLDERS = ("app", "bin", "config", "db", "lib", "public", "views")
@@ -72,9 +71,9 @@ def _start(
         told = _PORT.search((root / "config" / "puma.rb").read_text(errors="replace"))
         return ("bundle", "exec", "puma", "-C", "config/puma.rb"), int(told[1]) if told else default
     if server == "puma":
-        return ("bundle", "exec", "puma", "-b", f"tcp://{_ANY}:{default}"), default
+        return ("bundle", "exec", "puma", "-b", f"tcp://{ANY}:{default}"), default
     if server == "rackup":
-        return ("bundle", "exec", "rackup", "--host", _ANY, "--port", str(default)), default
+        return ("bundle", "exec", "rackup", "--host", ANY, "--port", str(default)), default
     return ("bundle", "exec", server), default
 
 

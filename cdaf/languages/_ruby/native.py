@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf import engine, progress, store
+from cdaf import progress, store
 from cdaf.bases import elf
 from cdaf.bases.elf import Elf
 from cdaf.errors import ProjectError, ResolveError
@@ -23,7 +23,7 @@ from cdaf.languages._ruby import package, source
 from cdaf.languages._ruby.package import Reading
 from cdaf.languages._ruby.source import Tree
 from cdaf.languages._ruby.values import Choice, Target
-from cdaf.languages._shared import container, memo, scratch, tree
+from cdaf.languages._shared import container, memo, tree
 from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Base, Pins
 from cdaf.projects.project import Project
@@ -142,7 +142,8 @@ def built(place: Bench, parts: Mapping[str, Part]) -> dict[str, Built]:
     found = {name: known for name, key in wanted.items() if (known := _known(key)) is not None}
     missing = sorted(wanted.keys() - found.keys())
     if missing:
-        _refuse_foreign(place, missing)
+        hint = "lock versions that have gems for that platform, package where it runs, or leave the platform out"
+        container.demand_here(place.image.platform, f"{', '.join(missing)}: to be built on", hint)
         with progress.step(f"building {', '.join(missing)} in {place.image.reference}"):
             for name, made in _run(place, missing, parts, found).items():
                 memo.save(wanted[name], made)
@@ -174,37 +175,20 @@ def _needed(of: Iterable[Part], parts: Mapping[str, Part]) -> list[Part]:
     return [found[name] for name in sorted(found) if name not in start]
 
 
-def _refuse_foreign(place: Bench, missing: Sequence[str]) -> None:
-    if not engine.facts().runs(place.image.platform):
-        raise ResolveError(
-            f"{', '.join(missing)}: to be built on {place.image.platform}, which does not run here",
-            "lock versions that have gems for that platform, package where it runs, or leave the platform out",
-        )
-
-
 def _run(
     place: Bench, missing: Sequence[str], parts: Mapping[str, Part], before: Mapping[str, Built]
 ) -> dict[str, Built]:
     levels = _levels(missing, parts)
-    image = engine.ensure(place.image.reference, place.image.digest, place.image.platform)
-    with scratch.folder() as folder:
-        entries, held = _laid(place, missing, parts, before)
-        archive = container.tar(folder / "put.tar.gz", entries, held, (), "/build")
-        with archive.open("rb") as put:
-            ran = engine.run(
-                image,
-                ["ruby", "-e", _PROGRAM, place.target.home, container.OUT, *(",".join(each) for each in levels)],
-                put=iter(lambda: put.read(1 << 20), b""),
-                take=container.OUT,
-                env={**container.VARIABLES, "BUNDLE_APP_CONFIG": "/build"},
-                platform=place.image.platform,
-                workdir="/build",
-                user="0",
-            )
+    ran = container.run(
+        place.image,
+        ["ruby", "-e", _PROGRAM, place.target.home, container.OUT, *(",".join(each) for each in levels)],
+        *_laid(place, missing, parts, before),
+        folder="/build",
+        env={"BUNDLE_APP_CONFIG": "/build"},
+    )
     if ran.code:
-        output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
         hint = "set build.image to an image that has the compiler and libraries it needs"
-        raise ResolveError(f"{', '.join(missing)} cannot be built in {place.image.reference}", hint, output)
+        raise ResolveError(f"{', '.join(missing)} cannot be built in {place.image.reference}", hint, ran.output)
     return _recorded(ran.taken, missing)
 
 

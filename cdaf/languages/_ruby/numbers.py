@@ -26,9 +26,11 @@ def compare(one: str, other: str) -> int:
     for left, right in zip_longest(_parts(one), _parts(other), fillvalue=0):
         if left == right:
             continue
-        if isinstance(left, str) != isinstance(right, str):
-            return -1 if isinstance(left, str) else 1
-        return -1 if left < right else 1  # type: ignore[operator]
+        if isinstance(left, int) and isinstance(right, int):
+            return -1 if left < right else 1
+        if isinstance(left, str) and isinstance(right, str):
+            return -1 if left < right else 1
+        return -1 if isinstance(left, str) else 1
     return 0
 
 

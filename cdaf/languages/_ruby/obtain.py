@@ -16,6 +16,7 @@ from cdaf.projects.pins import Archive
 from cdaf.projects.project import Project
 
 _AT_ONCE = 8
+_LOGIN = "give Bundler's login for it (`bundle config set HOST USER:PASSWORD`)"
 
 
 def url(remote: str, spec: Spec, known: Mapping[str, str]) -> str:
@@ -35,9 +36,13 @@ def gems(
         if choice.kind == "gem":
             algorithm, _, value = choice.hash.partition(":")
             place = _served(_source(found.locked, choice.spec), choice.spec, known, headers, {algorithm: value})
-            wants[choice.spec.full] = fetch.Want(f"{choice.spec.name} {choice.spec.number}", place, {algorithm: value})
+            wants[choice.spec.full] = _want(choice.spec, place, {algorithm: value})
     got = fetch.fetch(list(wants.values()), headers, each)
     return {name: got[want.url] for name, want in wants.items()}
+
+
+def _want(spec: Spec, place: str, hashes: dict[str, str]) -> fetch.Want:
+    return fetch.Want(f"{spec.name} {spec.number}", place, hashes, login=_LOGIN)
 
 
 def public(remote: str, spec: Spec) -> str:
@@ -96,7 +101,8 @@ def _taken(found: Read, specs: Sequence[Spec]) -> list[Archive]:
     def one(spec: Spec) -> Archive | CdafError:
         place = _served(_source(found.locked, spec), spec, known, headers, {"sha256": "0" * 64})
         try:
-            return Archive(name=spec.name, version=spec.number, hash=f"sha256:{_download(place, spec, headers)}")
+            sha256, _ = store.put(fetch.KIND, fetch.chunks(_want(spec, place, {}), headers))
+            return Archive(name=spec.name, version=spec.number, hash=f"sha256:{sha256}")
         except CdafError as error:
             return error
 
@@ -109,15 +115,3 @@ def _taken(found: Read, specs: Sequence[Spec]) -> list[Archive]:
         message = faults("gems", list(dict.fromkeys(each.message for each in lasting)))
         raise ResolveError(message, lasting[0].hint, transient=lasting[0].transient)
     return [each for each in made if isinstance(each, Archive)]
-
-
-def _download(place: str, spec: Spec, headers: fetch.Headers) -> str:
-    response = http.get(place, headers(place))
-    if response.status != HTTPStatus.OK:
-        http.close(response)
-        wants_login = response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-        raise ResolveError(
-            f"{spec.name} {spec.number}: {http.clean(place)} answered {response.status}",
-            "give Bundler's login for it (`bundle config set HOST USER:PASSWORD`)" if wants_login else "lock again",
-        )
-    return store.put(fetch.KIND, http.stream(response))[0]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from cdaf import languages
 from cdaf.images.content import Content
-from cdaf.images.plan import Entry, ImagePlan, Layer, Place, Plans, SmokePlan
+from cdaf.images.plan import Entry, ImagePlan, Place, Plans, SmokePlan
 from cdaf.languages._ruby import audit, collect, content, exclude, native, resolve, service
 from cdaf.languages._ruby.content import Spread
 from cdaf.languages._ruby.native import Part
 from cdaf.languages._ruby.resolve import Read
 from cdaf.languages._ruby.values import Target
+from cdaf.languages._shared import exclude as shared
 from cdaf.languages._shared import frame
 from cdaf.languages._shared.frame import Generated
 from cdaf.projects.project import Project
@@ -47,7 +48,7 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         if project.settings.smoke.checks and not project.settings.smoke.image:
             only = [each for each in spread if target.platform not in each.part.choice.main]
             smoke.append(_checks(project, read, target, only, generated, kept))
-    exclude.tell_idle(project.settings.image.exclude, used)
+    shared.tell_idle(project.settings.image.exclude, used)
     audit.demand(project, laid, made, generated)
     return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated, kept)
 
@@ -105,19 +106,10 @@ def _checks(
     commands = content.commands(spread)
     only = content.first_of_archives(spread)
     entries = [entry for each in only for entry in content.entries(each, target, commands, generated, kept)]
-    placed = set() if target.smoke else {file.name for file in project.files}
-    files = tuple(frame.placed(file, "smoke") for file in project.checks if file.name not in placed)
     without = resolve.left_out(project, read, checks=True)
     bundle = (
         service.entries(project, read, without, generated)
         if target.smoke
         else [service.configuration(without, generated)]
     )
-    layers = (Layer("smoke dependencies", (*bundle, *entries)), Layer("smoke", files))
-    return SmokePlan(
-        target.platform,
-        tuple(layer for layer in layers if layer.entries),
-        {**service.ENVIRONMENT, **project.settings.service.env} if target.smoke else {},
-        frame.FOLDER,
-        frame.pin(target.base) if target.smoke else None,
-    )
+    return frame.checks(project, target.base, (*bundle, *entries), service.ENVIRONMENT, alone=target.smoke)

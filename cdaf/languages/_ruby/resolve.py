@@ -16,10 +16,9 @@ from cdaf.languages._ruby import gemfile, lockfile, numbers, platforms, select, 
 from cdaf.languages._ruby.gemfile import Gemfile
 from cdaf.languages._ruby.values import Choice, Locked, Target
 from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
-
-BASE = "ruby:3.4-slim"
 
 
 class Read(NamedTuple):
@@ -98,7 +97,7 @@ def of(lock: languages.Lock) -> tuple[Choice, ...]:
 def targets(project: Project, pins: Pins) -> tuple[Target, ...]:
     """The environments to fill, with the pinned facts of their bases. Raises ProjectError when one is not pinned."""
     image, smoke = project.settings.image, project.settings.smoke
-    found = [Target(platform=each, base=_base(pins, image.base or BASE, each)) for each in image.platforms]
+    found = [Target(platform=each, base=_base(pins, base_of(project), each)) for each in image.platforms]
     if smoke.checks and smoke.image:
         found += [Target(platform=each, base=_base(pins, smoke.image, each), smoke=True) for each in image.platforms]
     return tuple(found)

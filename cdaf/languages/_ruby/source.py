@@ -93,18 +93,9 @@ def _git(choice: Choice) -> Tree:
     if known is None or not store.checked(KIND, known.sha256):
         with scratch.folder() as folder:
             gitsource.lay(choice.spec.name, choice.remote, choice.revision, folder / "source")
-            known = _kept(tuple(_walked(folder / "source")), choice.glob)
+            known = _kept(tree.laid(folder / "source"), choice.glob)
         memo.save(name, known)
     return known
-
-
-def _walked(folder: Path) -> Iterable[Leaf]:
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            yield Leaf(name, path, link=str(path.readlink()))
-        elif path.is_file():
-            yield Leaf(name, path, bool(path.stat().st_mode & 0o100))
 
 
 def _leaves(project: Project, read: Read, choice: Choice) -> Sequence[Leaf]:

@@ -14,7 +14,6 @@ from cdaf.languages._ruby.values import BUNDLE, Target
 from cdaf.languages._shared import commands, container, frame, tree
 from cdaf.languages._shared.commands import Output, Workshop
 from cdaf.languages._shared.frame import Generated
-from cdaf.projects import pins as pinned
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 
@@ -23,8 +22,9 @@ def outputs(project: Project, pins: Pins) -> tuple[Output, ...]:
     """What the commands made, nothing where there are none."""
     if not project.settings.build.run:
         return ()
-    target = _target(project, pins)
-    parts = collect.again(project, pins, resolve.tools(project, target, pins), target)
+    base = container.image(project, pins)
+    target = Target(platform=base.platform, base=base)
+    parts = collect.again(project, resolve.tools(project, target, pins), target)
 
     def lay() -> tuple[Sequence[Entry], Mapping[str, Content]]:
         generated: Generated = {}
@@ -58,9 +58,3 @@ def _beside(project: Project, laid: Sequence[Entry]) -> list[Entry]:
         if not (isinstance(entry, Place) and entry.path in own)
         and not (isinstance(entry, Unpack) and (entry.prefix in folders or entry.prefix == frame.FOLDER))
     ]
-
-
-def _target(project: Project, pins: Pins) -> Target:
-    chosen = container.nearest(project.settings.image.platforms)
-    reference = project.settings.build.image or project.settings.image.base or resolve.BASE
-    return Target(platform=chosen, base=pinned.base(pins, reference, chosen))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cdaf import progress
-from cdaf.bases import audit
+from cdaf.bases import audit, elf
 from cdaf.bases.audit import File, Misfit
+from cdaf.bases.elf import Elf
 from cdaf.errors import ProjectError, ResolveError, faults
+from cdaf.images.plan import Place
+from cdaf.languages._shared.frame import Generated
 from cdaf.projects.patterns import matching
 from cdaf.projects.pins import Base
 from cdaf.projects.project import Project
+
+SERVICE = "the service's own files"  # as messages call them
 
 
 def demand(project: Project, laid: Sequence[tuple[Base, Sequence[File]]]) -> None:
@@ -33,6 +38,23 @@ def demand(project: Project, laid: Sequence[tuple[Base, Sequence[File]]]) -> Non
     if wrong:
         hint = "mend each; a file that the service gets by without may be named in image.unaudited"
         raise ResolveError(faults("native files that the base cannot load", wrong), hint)
+
+
+def own(
+    project: Project, made: Mapping[str, Place], generated: Generated, entrance: Callable[[str], str] = lambda _: ""
+) -> dict[str, Elf]:
+    """The native files among the service's own, tracked or made by [build], by their path below /app.
+
+    `entrance` is the symbol by which a file of that name would be entered (`elf.of_bytes`).
+    """
+    found = {name: elf.of_bytes(generated[place.member], entrance(name)) for name, place in made.items()}
+    for file in project.files:
+        if not file.link and file.name not in found:
+            with file.path.open("rb", buffering=0) as opened:
+                if opened.read(len(elf.MAGIC)) == elf.MAGIC:
+                    opened.seek(0)
+                    found[file.name] = elf.of_bytes(opened.read(), entrance(file.name))
+    return {name: each for name, each in sorted(found.items()) if each}
 
 
 def _audited(project: Project, found: Iterable[Misfit]) -> list[Misfit]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-import io
 import re
 import shlex
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from cdaf import engine, progress, store
-from cdaf.errors import ProjectError, ResolveError, faults
+from cdaf import progress, store
+from cdaf.errors import ProjectError, faults
 from cdaf.images.content import Content
 from cdaf.images.plan import Entry, Place
-from cdaf.languages._shared import container, frame, memo, scratch, tree
+from cdaf.languages._shared import container, frame, memo, tree
 from cdaf.languages._shared.frame import Generated
 from cdaf.languages._shared.tree import Leaf
 from cdaf.net.fetch import KIND
@@ -84,28 +82,29 @@ def places(made: Sequence[Output], generated: Generated) -> dict[str, Place]:
 
 
 def _run(project: Project, workshop: Workshop, leaves: Sequence[Leaf]) -> tuple[Output, ...]:
-    pinned, settings = workshop.image, project.settings.build
-    if not engine.facts().runs(pinned.platform):
-        raise ResolveError(f"[build] needs {pinned.platform}, which does not run here", "package where it runs")
-    image = engine.ensure(pinned.reference, pinned.digest, pinned.platform)
-    entries, contents = workshop.lay()
-    with scratch.folder() as temporary:
-        archive = container.tar(temporary / "put.tar.gz", entries, contents, leaves, frame.FOLDER)
-        with archive.open("rb") as put:
-            ran = engine.run(
-                image,
-                ["/bin/sh", "-c", script(settings.run, workshop.aside)],
-                put=iter(lambda: put.read(1 << 20), b""),
-                take=container.OUT,
-                env={**project.settings.service.env, **container.VARIABLES, **workshop.environment},
-                platform=pinned.platform,
-                workdir=frame.FOLDER,
-                user="0",
-            )
-        if ran.code:
-            output = (ran.stdout + ran.stderr).decode(errors="replace").strip()
-            raise ProjectError("[build] run failed", "mend the command, or what it needs", output)
-        return _kept(ran.taken, temporary / "taken", [re.compile(_expression(each)) for each in settings.outputs])
+    settings = project.settings.build
+    container.demand_here(workshop.image.platform, "[build] needs", "package where it runs")
+    ran = container.run(
+        workshop.image,
+        ["/bin/sh", "-c", script(settings.run, workshop.aside)],
+        *workshop.lay(),
+        folder=frame.FOLDER,
+        env={**project.settings.service.env, **container.VARIABLES, **workshop.environment},
+        leaves=leaves,
+    )
+    if ran.code:
+        raise ProjectError("[build] run failed", "mend the command, or what it needs", ran.output)
+    wanted = [re.compile(_expression(each)) for each in settings.outputs]
+    failure = "what [build] run left cannot be taken"
+    with tree.taken(ran.taken, container.OUT, failure, "change the command") as found:
+        return tuple(kept(name, path) for name, path in found if any(each.fullmatch(name) for each in wanted))
+
+
+def kept(name: str, path: Path) -> Output:
+    """A file that commands made, in the store."""
+    with path.open("rb") as file:
+        sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
+    return Output(name, sha256, bool(path.stat().st_mode & 0o100))
 
 
 def script(run: Sequence[Command], aside: Sequence[str]) -> str:
@@ -124,20 +123,6 @@ def script(run: Sequence[Command], aside: Sequence[str]) -> str:
 def _expression(pattern: str) -> str:
     """A pattern of cdaf.toml as a regular expression; a folder's name alone stands for all below it."""
     return f"(?s:{patterns.compiled(pattern).pattern}|{re.escape(pattern.rstrip('/'))}/.*)"
-
-
-def _kept(data: bytes, into: Path, wanted: Sequence[re.Pattern[str]]) -> tuple[Output, ...]:
-    failure = "what [build] run left cannot be taken"
-    with tree.sound(failure, "change the command"), tarfile.open(fileobj=io.BytesIO(data)) as taken:
-        tree.untar(taken, into)
-    found, below = [], into / Path(container.OUT).name
-    for path in sorted(each for each in below.rglob("*") if each.is_file()):
-        name = path.relative_to(below).as_posix()
-        if any(each.fullmatch(name) for each in wanted):
-            with path.open("rb") as file:
-                sha256, _ = store.put(KIND, iter(functools.partial(file.read, 1 << 20), b""))
-            found.append(Output(name, sha256, bool(path.stat().st_mode & 0o100)))
-    return tuple(found)
 
 
 def _demand_all(project: Project, known: Sequence[Output]) -> None:

@@ -1,18 +1,30 @@
-"""What is put into a build's container, and what a command knows there; nothing comes from this machine."""
+"""Commands of a build in a container without network: what is put into it, what a command knows, what comes back.
+
+Nothing comes from this machine.
+"""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from cdaf.errors import ResolveError
 from cdaf.images import content as bytes_of
 from cdaf.images import layer
 from cdaf.images.coder import Stream
 from cdaf.images.content import Content
 from cdaf.images.plan import Dir, Entry, Layer, Link, Place
-from cdaf.languages._shared import tree
+from cdaf.languages._shared import scratch, tree
 from cdaf.languages._shared.tree import Leaf
+from cdaf.projects import pins as pinned
+from cdaf.projects.locking import base_of
+from cdaf.projects.pins import Base, Pins
+from cdaf.projects.project import Project
+
+if TYPE_CHECKING:
+    from cdaf.engine import Ran
 
 OUT = "/build/out"  # what is brought back from there
 VARIABLES = {
@@ -21,6 +33,7 @@ VARIABLES = {
     "TZ": "UTC",
     "SOURCE_DATE_EPOCH": str(tree.TIME),
 }
+_BLOCK = 1 << 20
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -43,6 +56,52 @@ def nearest(platforms: Sequence[str]) -> str:
     """The platform of this machine if it is among those, else the first: for what comes out the same on all."""
     own = this()
     return next((each for each in platforms if each == own or each.startswith(f"{own}/")), platforms[0])
+
+
+def image(project: Project, pins: Pins) -> Base:
+    """Where [build] commands run: `[build] image`, else the base, for this machine's platform if it is one of them."""
+    reference = project.settings.build.image or base_of(project)
+    return pinned.base(pins, reference, nearest(project.settings.image.platforms))
+
+
+def demand_here(platform: str, what: str, hint: str) -> None:
+    """Raise ResolveError when a platform does not run here; `what` has to be done, as the message begins."""
+    from cdaf import engine
+
+    if not engine.facts().runs(platform):
+        raise ResolveError(f"{what} {platform}, which does not run here", hint)
+
+
+def run(
+    image: Base,
+    command: Sequence[str],
+    entries: Sequence[Entry],
+    contents: Mapping[str, Content],
+    *,
+    folder: str,
+    env: Mapping[str, str] = {},
+    leaves: Iterable[Leaf] = (),
+) -> Ran:
+    """Run a command in `folder` of a container of an image, where entries are laid out and leaves lie below it.
+
+    What it leaves in `OUT` is brought back when it exits with 0. Raises EngineError.
+    """
+    from cdaf import engine
+
+    known = engine.ensure(image.reference, image.digest, image.platform)
+    with scratch.folder() as temporary:
+        archive = tar(temporary / "put.tar", entries, contents, leaves, folder)
+        with archive.open("rb") as put:
+            return engine.run(
+                known,
+                command,
+                put=iter(lambda: put.read(_BLOCK), b""),
+                take=OUT,
+                env={**VARIABLES, **env},
+                platform=image.platform,
+                workdir=folder,
+                user="0",
+            )
 
 
 def tar(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cdaf.images import grouping
-from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place
+from cdaf.images.plan import BasePin, Config, Dir, Entry, Health, ImagePlan, Layer, Link, Place, SmokePlan
 from cdaf.languages._shared import user
 from cdaf.projects.pins import Base
 from cdaf.projects.project import File, Project
@@ -74,6 +74,32 @@ def image(
     )
     kept = tuple(layer for layer in layers if layer.entries)
     return ImagePlan(base.platform, pin(base), kept, config, created, project.settings.image.compression)
+
+
+def checks(
+    project: Project,
+    base: Base,
+    entries: Iterable[Entry],
+    environment: Mapping[str, str],
+    *,
+    alone: bool,
+    own: Sequence[Entry] = (),
+    there: Collection[str] = (),
+) -> SmokePlan:
+    """The checks' layers: `alone`, whole on a base of their own, else on top of the image.
+
+    `entries` are their packages, `own` what stands beside their files; `there` are names that the image has anyway.
+    """
+    known = set() if alone else {*(file.name for file in project.files), *there}
+    files = tuple(placed(file, "smoke") for file in project.checks if file.name not in known)
+    layers = (Layer("smoke dependencies", tuple(entries)), Layer("smoke", (*own, *files)))
+    return SmokePlan(
+        base.platform,
+        tuple(layer for layer in layers if layer.entries),
+        {**environment, **project.settings.service.env} if alone else {},
+        FOLDER,
+        pin(base) if alone else None,
+    )
 
 
 def pin(base: Base) -> BasePin:

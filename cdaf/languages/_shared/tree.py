@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import lzma
 import os
 import stat
@@ -17,6 +18,7 @@ import msgspec
 
 from cdaf import process
 from cdaf.errors import ProjectError, ResolveError
+from cdaf.languages._shared import scratch
 from cdaf.projects import git
 
 TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that a wheel's zip knows
@@ -66,6 +68,18 @@ def _leaf(folder: Path, name: str) -> Leaf:
     if target.startswith("/") or not Path(os.path.realpath(path)).is_relative_to(folder.resolve()):
         raise ProjectError(f"{path} is a symbolic link out of {folder}, to {target}", "replace it by what it points to")
     return Leaf(name, path, link=target)
+
+
+def laid(folder: Path) -> tuple[Leaf, ...]:
+    """All files and links of a folder that was laid out, by name."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found.append(Leaf(name, path, link=str(path.readlink())))
+        elif path.is_file():
+            found.append(Leaf(name, path, bool(path.stat().st_mode & 0o100)))
+    return tuple(found)
 
 
 def digest(leaves: Iterable[Leaf]) -> str:
@@ -131,6 +145,20 @@ def sound(failure: str, hint: str) -> Iterator[None]:
         raise ResolveError(f"{failure}: {error}", hint) from error
     except (zlib.error, lzma.LZMAError) as error:
         raise ResolveError(f"{failure}: damaged: {error}", hint) from error
+
+
+@contextmanager
+def taken(data: bytes, top: str, failure: str, hint: str) -> Iterator[list[tuple[str, Path]]]:
+    """The regular files of a tar that a container gave, by their path below its top folder, while the block lasts.
+
+    Raises ResolveError as `sound` does.
+    """
+    with scratch.folder() as into:
+        with sound(failure, hint), tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            untar(tar, into)
+        below = into / PurePosixPath(top).name
+        files = sorted(each for each in below.rglob("*") if each.is_file() and not each.is_symlink())
+        yield [(each.relative_to(below).as_posix(), each) for each in files]
 
 
 def untar(tar: tarfile.TarFile, into: Path) -> None:
