@@ -50,6 +50,8 @@ _BRIEF = frozenset(
     | {"set_exception", "set_result", "start", "submit"}
 )
 _WAITING = frozenset({"_wait_for_tstate_lock", "join", "result", "wait", "wait_for"})
+# Called by the interpreter itself, which prints what they raise and goes on: destructors, callbacks of weak references.
+_UNHEARD = frozenset({"__del__", "cb", "remove", "_remove"})
 _MOMENT = 0.01  # seconds
 
 
@@ -192,10 +194,11 @@ def _fail(error: Exception) -> int:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """SIGTERM unwinds like Ctrl-C, so that everything started is taken down.
 
-    Where the library holds a lock for a moment, it unwinds a moment later: a lock left held would end nothing.
+    Where the library holds a lock for a moment, it unwinds a moment later: a lock left held would end nothing. So it
+    does where nobody would hear of it.
     """
     del number
-    if not _holds_a_lock(frame):
+    if not (_holds_a_lock(frame) or _unheard(frame)):
         raise KeyboardInterrupt
     signal.signal(signal.SIGALRM, _interrupt)
     signal.setitimer(signal.ITIMER_REAL, _MOMENT)
@@ -208,5 +211,14 @@ def _holds_a_lock(frame: FrameType | None) -> bool:
             return True
         if frame.f_code.co_name in _WAITING:
             return False
+        frame = frame.f_back
+    return False
+
+
+def _unheard(frame: FrameType | None) -> bool:
+    """Whether what is raised here would be thrown away instead of unwinding."""
+    while frame is not None:
+        if frame.f_code.co_name in _UNHEARD:
+            return True
         frame = frame.f_back
     return False

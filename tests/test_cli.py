@@ -250,6 +250,40 @@ def test_what_an_interruption_breaks_is_an_interruption() -> None:
     assert not cli.interrupted(RuntimeError())
 
 
+def test_an_interruption_waits_for_a_destructor() -> None:
+    """What a destructor raises is printed and forgotten, and the work would go on."""
+
+    class Dying:
+        def __del__(self) -> None:
+            cli._interrupt(signal.SIGTERM, sys._getframe())
+
+    def work() -> None:
+        Dying()
+        time.sleep(5)
+
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interruption_of_the_last_steps_spoils_nothing(tmp_path: Path) -> None:
+    """After its answer is told the interpreter still ends its threads, and what comes then must not be a traceback."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, threading\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    threading._register_atexit(os.kill, os.getpid(), number)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    words = [sys.executable, "-m", "cdaf", "schema"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)
+
+
 def test_an_interruption_waits_while_the_library_holds_a_lock() -> None:
     """As a signal finds it: in the midst of a function of the library that has taken a lock, or that waits."""
     spaces: dict[str, Any] = {}

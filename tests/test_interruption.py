@@ -34,6 +34,17 @@ def start(service: Path, cache: Path) -> "subprocess.Popen[str]":
     )
 
 
+def begun(running: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
+    """Once it answers for its signals itself: before that it is Python that starts, and Python that complains."""
+    status = Path(f"/proc/{running.pid}/status")
+    while running.poll() is None:
+        caught = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        if int(caught, 16) >> (signal.SIGTERM - 1) & 1:
+            break
+        time.sleep(0.001)
+    return running
+
+
 def left(folder: Path) -> list[str]:
     """What is in it beside the file that keeps git from seeing it."""
     return sorted({path.name for path in folder.iterdir()} - {".gitignore"}) if folder.is_dir() else []
@@ -58,8 +69,8 @@ def test_package_survives(service: Path, tmp_path: Path, blow: signal.Signals, t
         shutil.rmtree(dist, ignore_errors=True)
         if temperature == "cold":
             shutil.rmtree(cache, ignore_errors=True)
-        running = start(service, cache)
-        time.sleep(chance.uniform(0.02, whole))
+        running = begun(start(service, cache))
+        time.sleep(chance.uniform(0, whole))
         os.kill(running.pid, blow)
         told, errors = running.communicate(timeout=300)
         assert "Traceback" not in errors
