@@ -49,18 +49,39 @@ def scratch(folder: Path, target: Path | None = None) -> Iterator[tuple[int, Pat
 
 
 @contextmanager
+def with_room(folder: Path) -> Iterator[None]:
+    """Name the folder that a block writes to when its disk is full and the system's error names nothing, as of a write.
+
+    Raises a transient CdafError then.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        raise _full(folder, error) from error
+
+
+@contextmanager
 def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"{target} cannot be written: {error.strerror or error}"
         if error.errno in _FULL:
-            raise CdafError(
-                message, f"free space on the disk of {target if target.is_dir() else target.parent}", transient=True
-            ) from error
+            raise _full(target, error) from error
+        message = _unwritten(target, error)
         if places.in_cache(target):
             raise UsageError(f"the cache {message}", places.HINT) from error
         raise UsageError(message, "choose another folder with --out") from error
+
+
+def _full(target: Path, error: OSError) -> CdafError:
+    disk = target if target.is_dir() else target.parent
+    return CdafError(_unwritten(target, error), f"free space on the disk of {disk}", transient=True)
+
+
+def _unwritten(target: Path, error: OSError) -> str:
+    return f"{target} cannot be written: {error.strerror or error}"
 
 
 def _new(folder: Path) -> tuple[int, Path]:

@@ -1,8 +1,10 @@
 """Bytecode in a service's image: which files get it, when the engine is asked, and that the service loads it."""
 
+import os
 import platform
 import re
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,11 +22,13 @@ from cdaf.images import building
 from cdaf.images.plan import Unpack
 from cdaf.languages import Planned, python
 from cdaf.languages._python import bytecode, compiling
+from cdaf.languages._python.values import Target
 from cdaf.projects import project
 from cdaf.projects.pins import Pins
 from tests import acceptance, pykit
 
 pytestmark = pytest.mark.docker
+CHECKOUT = Path(__file__).parents[1]
 HERE, THERE = ("linux/amd64", "linux/arm64") if platform.machine() == "x86_64" else ("linux/arm64", "linux/amd64")
 SITE = "/app/.venv/lib/python3.13/site-packages"
 NOWHERE = "unix:///nowhere/engine.sock"
@@ -217,3 +221,44 @@ def test_the_service_starts_from_bytecode_alone(shared: Path) -> None:
     check = ["python", "--check-hash-based-pycs", "always", "-v", "-c", "import orders.web"]
     checked = subprocess.run([*run, *check], capture_output=True, text=True, check=True)
     assert sorted(re.findall(r"^# code object from '?(/app/[^']+?)'?$", checked.stderr, re.MULTILINE)) == sorted(read)
+
+
+# As in tests/test_bundle.py: a file system of its own for one process.
+FULL = ["unshare", "--mount", "--map-root-user", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"']
+FILLING = """
+import sys
+from pathlib import Path
+import msgspec
+from cdaf.errors import CdafError, exit_code
+from cdaf.images import content
+from cdaf.languages._python import bytecode, compiling
+from cdaf.languages._python.values import Target
+from cdaf.languages._python.values import Target
+target = msgspec.json.decode(sys.argv[1], type=Target)
+source = content.of_file(Path(sys.argv[2]))
+unit = bytecode.Unit("large", "app", "/app", files=(("/app/large.py", source),))
+try:
+    compiling.compiled([unit], bytecode._readying([target]))
+except CdafError as error:
+    print(exit_code(error), error.message, error.hint, sep="|")
+"""
+
+
+@pytest.mark.parametrize("size", [2_000_000, 700_000], ids=["going", "coming back"])
+def test_a_full_disk_is_named(tmp_path: Path, size: int) -> None:
+    base = facts.read_base(pykit.BASE, HERE, "python3")
+    engine.ensure(base.reference, base.digest, HERE)
+    large, cache = tmp_path / "large.py", tmp_path / "full"
+    large.write_text(f"text = '{'x' * size}'\n")
+    cache.mkdir()
+    target = msgspec.json.encode(Target(platform=HERE, base=base)).decode()
+    python = [sys.executable, "-c", FILLING, target, str(large)]
+    environment = {**os.environ, "CDAF_CACHE": str(cache)}
+    done = subprocess.run(
+        [*FULL, str(cache), *python], capture_output=True, text=True, check=False, cwd=CHECKOUT, env=environment
+    )
+    assert done.returncode == 0, f"a file system of its own could not be mounted, or: {done.stderr}"
+    code, message, hint = done.stdout.strip().split("|")
+    assert code == "75"
+    assert message == f"{cache}/scratch cannot be written: No space left on device"
+    assert hint == f"free space on the disk of {cache}/scratch"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cdaf import places
+from cdaf import atomic, places
 
 
 @contextmanager
@@ -15,6 +15,7 @@ def folder() -> Iterator[Path]:
     """An empty folder on the cache's file system, gone at the end.
 
     Its owner holds a lock beside it; what has a lock that nobody holds was left by a killed process and goes first.
+    Raises a transient CdafError when its disk is full.
     """
     root = places.cache() / "scratch"
     root.mkdir(parents=True, exist_ok=True)
@@ -24,7 +25,8 @@ def folder() -> Iterator[Path]:
     mine = lock.with_suffix("")
     try:
         mine.mkdir(mode=0o700)
-        yield mine
+        with atomic.with_room(root):
+            yield mine
     finally:
         shutil.rmtree(mine, ignore_errors=True)
         lock.unlink(missing_ok=True)
