@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from cdaf import progress
 from cdaf.errors import CdafError, ProjectError, ResolveError
 from cdaf.languages import node
-from cdaf.projects import project
+from cdaf.projects import checking, pins, project
 from tests import makers, nodekit
 from tests.nodekit import Registry
 
@@ -310,6 +311,42 @@ def test_a_base_without_node(svc: project.Project) -> None:
     facts = msgspec.structs.replace(nodekit.FACTS, interpreter="", interpreter_version="")
     with pytest.raises(ResolveError, match="has no node"):
         nodekit.through(svc, nodekit.pinned(facts))
+
+
+def test_another_node_than_the_service_asks_for(tmp_path: Path, registry: Registry) -> None:
+    found = nodekit.service(tmp_path / "svc", registry, {"engines": {"node": ">=24 || ^20.1"}})
+    error = refused(found, ResolveError)
+    assert error.message == f"svc: package.json asks for Node >=24 || ^20.1, and {nodekit.BASE} has 22.23.3"
+    assert "image.base" in error.hint
+    newer = nodekit.pinned(msgspec.structs.replace(nodekit.FACTS, interpreter_version="24.1.0"))
+    nodekit.through(found, newer)
+    pins.write(nodekit.pinned(), found.root / pins.NAME)
+    with pytest.raises(ResolveError, match="asks for Node >=24"):
+        checking.check(found.root)
+    pins.write(newer, found.root / pins.NAME)
+    checking.check(found.root)
+
+
+@pytest.mark.parametrize("engines", [{"node": ">=22"}, {"node": "lts/*"}, {"npm": ">=99"}, {"node": 99}, []])
+def test_words_on_node_that_refuse_nothing(engines: object, tmp_path: Path) -> None:
+    lock = {"lockfileVersion": 3, "packages": {"": {"name": "svc", "version": "1.4.0"}}}
+    files = {"package-lock.json": json.dumps(lock)}
+    nodekit.through(nodekit.service(tmp_path / "svc", None, {"engines": engines}, files))
+
+
+def test_packages_for_another_node_are_told_in_one_line(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        registry.add({"name": f"new{number}", "engines": {"node": ">=99"}})
+    registry.add({"name": "old", "engines": {"node": ">=4"}})
+    wanted = {"old": "1", **{f"new{number}": "1" for number in range(10)}}
+    found = nodekit.service(tmp_path / "svc", registry, {"dependencies": wanted})
+    heard: list[str] = []
+    monkeypatch.setattr(progress, "note", heard.append)
+    nodekit.through(found)
+    named = ", ".join(f"new{number} 1.0.0 (>=99)" for number in range(8))
+    assert heard == [f"the base has Node 22.23.3, and another is asked for by {named} and 2 more"]
 
 
 def test_twenty_thousand_small_files(tmp_path: Path, registry: Registry) -> None:

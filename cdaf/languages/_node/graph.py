@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 import msgspec
 
-from cdaf.languages._node import ranges
+from cdaf.languages._node import lockfile, ranges
 from cdaf.languages._node.lockfile import Entry, Manifest
 from cdaf.languages._node.values import MODULES, Target
 
@@ -114,8 +114,8 @@ def misfit(entry: Entry, target: Target) -> str:
         listed = [told] if isinstance(told, str) else told
         if listed and not _listed(own, listed):
             return f"is for {what} {', '.join(listed)}"
-    wanted = entry.engines.get("node", "") if isinstance(entry.engines, dict) else ""
-    if entry.optional and target.node and isinstance(wanted, str) and not ranges.satisfies(target.node, wanted):
+    wanted = lockfile.node_of(entry.engines)
+    if entry.optional and target.node and not ranges.satisfies(target.node, wanted):
         return f"is for Node {wanted}"
     return ""
 

@@ -146,6 +146,12 @@ def table(path: Path) -> dict[str, Any]:
     return found
 
 
+def node_of(engines: object) -> str:
+    """The range of Node versions that `engines` of a package.json asks for (npm's docs); empty for any."""
+    wanted = engines.get("node") if isinstance(engines, dict) else None
+    return wanted if isinstance(wanted, str) else ""
+
+
 def _decoded(path: Path, kind: Any) -> Any:
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf") if path.is_file() else b"{}"
     try:

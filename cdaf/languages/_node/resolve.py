@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cdaf import languages, progress
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.languages._node import graph as graphs
-from cdaf.languages._node import lockfile, select, stale
+from cdaf.languages._node import lockfile, ranges, select, stale
 from cdaf.languages._node.lockfile import Lockfile
 from cdaf.languages._node.values import Alias, Choice, Places, Target
 from cdaf.projects import pins as pinned
@@ -35,7 +35,9 @@ def resolve(project: Project, pins: Pins) -> languages.Lock:
     stale.refuse(lock)
     if wrong := _unknown(project):
         raise ProjectError(faults(project.name, wrong), "mend each of them")
-    chosen = _chosen(project, lock, targets(project, pins))
+    goals = targets(project, pins)
+    _demand_node(project, goals)
+    chosen = _chosen(project, lock, goals)
     files = {lock.path.name: lockfile.redacted(lock.data)}
     told = {"npm-lockfile": str(lock.version)}
     packages: list[object] = [*chosen.choices, *chosen.aliases]
@@ -62,6 +64,21 @@ def _unknown(project: Project) -> list[str]:
     if group not in (None, DEVELOPMENT):
         found.append(f"smoke.group: {group!r} is none; Node's manifests have {DEVELOPMENT!r} alone")
     return found
+
+
+def _demand_node(project: Project, goals: Sequence[Target]) -> None:
+    """Raise ResolveError where the service runs on another Node than its own package.json asks for."""
+    wanted = lockfile.node_of(lockfile.table(project.root / "package.json").get("engines"))
+    wrong = [
+        f"package.json asks for Node {wanted}, and {goal.base.reference} has {goal.node}"
+        for goal in goals
+        if not goal.smoke and goal.node and not ranges.satisfies(goal.node, wanted)
+    ]
+    if wrong:
+        raise ResolveError(
+            faults(project.name, list(dict.fromkeys(wrong))),
+            "set image.base to one with such a Node, or change engines.node in package.json",
+        )
 
 
 def of(lock: languages.Lock) -> Chosen:
@@ -139,7 +156,7 @@ def _chosen(project: Project, lock: Lockfile, goals: Sequence[Target]) -> Chosen
             if smoke.checks and not smoke.image:
                 wanted[goal] = whole - keys
     select.demand(graph, main | wanted)
-    for note in select.notes(graph, main):
+    if note := select.note(graph, main):
         progress.note(note)
     found, links = select.choices(
         lock.path.parent,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.languages._node import graph as graphs
-from cdaf.languages._node import lockfile
+from cdaf.languages._node import lockfile, ranges
 from cdaf.languages._node.graph import Graph
 from cdaf.languages._node.lockfile import Entry, Lockfile
 from cdaf.languages._node.values import MODULES, Alias, Choice, Target
 
 _GIT = re.compile(r"(?:git\+(?:ssh|https?|file)|git|ssh)://|git@|github:|gitlab:|bitbucket:")
+_SHOWN = 8  # packages that a note names
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 Sets = dict[str, set[str]]  # keys of the lock by platform
@@ -185,17 +186,19 @@ def _requires(graph: Graph, key: str) -> tuple[str, ...]:
     return tuple(sorted(names - {named(key, graph.packages[key])}))
 
 
-def notes(graph: Graph, chosen: Mapping[Target, set[str]]) -> Sequence[str]:
-    """What npm only warns of: packages that ask for another Node than the base has."""
-    from cdaf.languages._node import ranges
-
+def note(graph: Graph, chosen: Mapping[Target, set[str]]) -> str:
+    """What npm only warns of, in one line: packages that ask for another Node than the base has; empty for none."""
     told: dict[str, None] = {}
     for target, keys in chosen.items():
-        for key in sorted(keys):
+        for key in sorted(keys) if target.node else ():
             entry = graph.packages[key]
-            wanted = entry.engines.get("node", "") if isinstance(entry.engines, dict) else ""
-            if isinstance(wanted, str) and target.node and not ranges.satisfies(target.node, wanted):
-                told[f"{named(key, entry)} {entry.version} asks for Node {wanted}, and the base has {target.node}"] = (
-                    None
-                )
-    return list(told)
+            wanted = lockfile.node_of(entry.engines)
+            if not ranges.satisfies(target.node, wanted):
+                told[f"{named(key, entry)} {entry.version} ({wanted})"] = None
+    if not told:
+        return ""
+    shown, more = [*told][:_SHOWN], len(told) - _SHOWN
+    have = ", ".join(dict.fromkeys(target.node for target in chosen))
+    return f"the base has Node {have}, and another is asked for by {', '.join(shown)}" + (
+        f" and {more} more" if more > 0 else ""
+    )
