@@ -4,7 +4,7 @@ python-on-whales drives compose, pull and build; the docker SDK gives facts, ins
 imported when first needed.
 """
 
-from cdaf.engine.about import EngineFacts, demand_buildx, facts, native
+from cdaf.engine.about import EngineFacts, demand_buildx, facts, native, runs
 from cdaf.engine.builds import Build, built, clear_built
 from cdaf.engine.client import EngineGone, binary, endpoint
 from cdaf.engine.compose import STOP_SECONDS, Project, config, one_off, project, removal, restart, up
@@ -65,6 +65,7 @@ __all__ = [
     "remove",
     "restart",
     "run",
+    "runs",
     "save",
     "seconds",
     "signal",

@@ -58,6 +58,14 @@ def native() -> str:
         return _native(api().info())
 
 
+def runs(wanted: str) -> bool:
+    """Whether a platform runs here, natively or emulated; the client is asked only where the engine's own won't do.
+
+    Raises EngineError.
+    """
+    return base(wanted) == base(native()) or bool(facts().runs(wanted))
+
+
 def _native(info: Mapping[str, Any]) -> str:
     return f"{info['OSType']}/{_ARCHITECTURES.get(info['Architecture'], info['Architecture'])}"
 

@@ -116,7 +116,7 @@ def ask(project: Project, base: Base) -> Base:
     from cdaf import engine
 
     try:
-        if not engine.facts().runs(base.platform):
+        if not engine.runs(base.platform):
             return base
         image = engine.ensure(base.reference, base.digest, base.platform)
         ran = engine.run(image, [base.facts.interpreter, "-r", _ASK], platform=base.platform)

@@ -81,8 +81,7 @@ def prepared(group: Sequence[Target]) -> tuple[Target, str]:
     native = engine.native()
     chosen = next((each for each in group if each.platform == native), None)
     if chosen is None:
-        known = engine.facts()
-        chosen = next((each for each in group if known.runs(each.platform)), None)
+        chosen = next((each for each in group if engine.runs(each.platform)), None)
     if chosen is None:
         names = " or ".join(each.platform for each in group)
         raise ResolveError(f"bytecode has to be compiled on {names}, which does not run here", _HINT)

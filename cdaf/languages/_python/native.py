@@ -40,8 +40,8 @@ print(backend.build_wheel(out))
 
 def refuse_foreign(choice: Choice, benches: Sequence[Bench]) -> None:
     """Raise ResolveError when one of the platforms does not run here, EngineError when there is no engine."""
-    known = engine.facts()
-    foreign = sorted({bench.target.platform for bench in benches if not known.runs(bench.target.platform)})
+    platforms = sorted({bench.target.platform for bench in benches})
+    foreign = [each for each in platforms if not engine.runs(each)]
     if foreign:
         raise ResolveError(
             f"{choice.key} has to be built on {' and '.join(foreign)}, which does not run here",

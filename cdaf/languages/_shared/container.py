@@ -5,10 +5,13 @@ Nothing comes from this machine.
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
 
 from cdaf.errors import ResolveError
 from cdaf.images import content as bytes_of
@@ -16,7 +19,7 @@ from cdaf.images import layer
 from cdaf.images.coder import Stream
 from cdaf.images.content import Content
 from cdaf.images.plan import Dir, Entry, Layer, Link, Place
-from cdaf.languages._shared import scratch, tree
+from cdaf.languages._shared import tree
 from cdaf.languages._shared.tree import Leaf
 from cdaf.projects import pins as pinned
 from cdaf.projects.locking import base_of
@@ -68,8 +71,9 @@ def demand_here(platform: str, what: str, hint: str) -> None:
     """Raise ResolveError when a platform does not run here; `what` has to be done, as the message begins."""
     from cdaf import engine
 
-    if not engine.facts().runs(platform):
+    if not engine.runs(platform):
         raise ResolveError(f"{what} {platform}, which does not run here", hint)
+    engine.clear_leftovers()  # whoever only packages has nothing else that would ever take them away
 
 
 def run(
@@ -89,24 +93,53 @@ def run(
     from cdaf import engine
 
     known = engine.ensure(image.reference, image.digest, image.platform)
-    with scratch.folder() as temporary:
-        archive = tar(temporary / "put.tar", entries, contents, leaves, folder)
-        with archive.open("rb") as put:
-            return engine.run(
-                known,
-                command,
-                put=iter(lambda: put.read(_BLOCK), b""),
-                take=OUT,
-                env={**VARIABLES, **env},
-                platform=image.platform,
-                workdir=folder,
-                user="0",
-            )
+    with _passed_on(functools.partial(_tar, entries, contents, leaves, folder)) as put:
+        return engine.run(
+            known,
+            command,
+            put=put,
+            take=OUT,
+            env={**VARIABLES, **env},
+            platform=image.platform,
+            workdir=folder,
+            user="0",
+        )
 
 
-def tar(
-    written: Path, entries: Sequence[Entry], contents: Mapping[str, Content], leaves: Iterable[Leaf], below: str
-) -> Path:
+@contextmanager
+def _passed_on(write: Callable[[IO[bytes]], None]) -> Iterator[Iterator[bytes]]:
+    """What `write` writes, while it writes; what fails there is raised in place of what comes of it elsewhere."""
+    reading, writing = os.pipe()
+    with ThreadPoolExecutor(1, "cdaf-tar") as pool, os.fdopen(reading, "rb") as pipe:
+        writer = pool.submit(_written, write, writing)
+        try:
+            yield _blocks(pipe, writer)
+        except Exception:
+            pipe.close()  # nobody reads on: a writer that still writes ends by that
+            failed = writer.exception()
+            if failed is None or isinstance(failed, BrokenPipeError):
+                raise
+            raise failed from None
+
+
+def _written(write: Callable[[IO[bytes]], None], handle: int) -> None:
+    with os.fdopen(handle, "wb", buffering=_BLOCK) as file:
+        write(file)
+
+
+def _blocks(pipe: IO[bytes], writer: Future[None]) -> Iterator[bytes]:
+    while block := pipe.read(_BLOCK):
+        yield block
+    writer.result()  # an end that comes too early is none
+
+
+def _tar(
+    entries: Sequence[Entry],
+    contents: Mapping[str, Content],
+    leaves: Iterable[Leaf],
+    below: str,
+    file: IO[bytes],
+) -> None:
     """One tar, written as a layer is: entries of a plan, files below a folder, and a place for what comes out."""
     held = dict(contents)
     laid: list[Entry] = [*entries, Dir(OUT), Dir(below)]
@@ -117,8 +150,6 @@ def tar(
         else:
             held[path] = bytes_of.of_file(leaf.path)
             laid.append(Place(path, path, 0o755 if leaf.executable else 0o644))
-    with written.open("wb") as file:
-        stream = Plain(file, diff=False)
-        layer.write(Layer("build", tuple(laid)), held, {}, stream)
-        stream.finish()
-    return written
+    stream = Plain(file, diff=False)
+    layer.write(Layer("build", tuple(laid)), held, {}, stream)
+    stream.finish()
