@@ -172,6 +172,28 @@ def test_a_secret_that_a_failing_build_prints_is_blanked(tmp_path: Path, monkeyp
     assert "***" in caught.value.output
 
 
+def test_the_steps_of_a_build_are_told_once_and_not_what_they_say(tmp_path: Path, mirror: str) -> None:
+    del mirror
+    word = f"said-{os.getpid()}"
+    text = f"FROM {PYTHON} AS one\nRUN for i in 1 2; do echo {word}-$i; done\nFROM scratch\nCOPY --from=one /bin/sh /\n"
+    told = cdaf("package", lock(service(tmp_path, text))).stderr
+    lines = [line.partition(": ")[2] for line in told.splitlines() if line.startswith("  building for linux/")]
+    assert "[one 2/2] RUN for i in 1 2; do echo" in "\n".join(lines)
+    assert any(line.startswith("[stage-1 1/1] COPY --from=one /bin/sh /") for line in lines)
+    assert len({*lines}) == len(lines)
+    assert f"{word}-1" not in told
+
+
+def test_a_secret_in_the_name_of_a_step_is_blanked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its variable's name tells nobody that it is one: only [docker] secrets does."""
+    text = f"FROM {PYTHON} AS one\nRUN echo canary-90b3 > /made\nFROM scratch\nCOPY --from=one /made /\n"
+    root = lock(service(tmp_path, text, '[docker]\nsecrets = ["WORD"]\n'))
+    monkeypatch.setenv("WORD", "canary-90b3")
+    told = cdaf("package", root).stderr
+    assert "RUN echo *** > /made" in told
+    assert "canary-90b3" not in told
+
+
 def test_without_network_a_build_reaches_nobody(tmp_path: Path) -> None:
     probe = "import os; print(sorted(os.listdir('/sys/class/net')))"
     text = f'FROM {PYTHON} AS one\nRUN python3 -c "{probe}" > /net\nFROM scratch\nCOPY --from=one /net /\n'
@@ -274,7 +296,7 @@ def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
         bytecode = false
         [docker]
         target = "none"
-        args = { API_TOKEN = "abc", "1x" = "y" }
+        args = { API_TOKEN = "abc", "1x" = "y", VARIANT = "z" }
         cache_from = ["user:secret@registry.example/x"]
         cache_to = "UPPER CASE"
         contexts = { Odd = "x", up = "../y", far = "https://example.invalid/z", bad = "docker-image://A@b" }
@@ -293,6 +315,7 @@ def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
         "image.bytecode: ",
         "docker.args.API_TOKEN: looks like a secret",
         "docker.args: '1x' is not an argument's name",
+        "docker.args.VARIANT: no ARG of Dockerfile takes it",
         "docker.cache_from: holds a login",
         "docker.cache_to: image reference 'UPPER CASE'",
         "docker.contexts: 'Odd' cannot name a context",
@@ -373,6 +396,10 @@ def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path, blow: signal.Sig
     words = [sys.executable, "-m", "cdaf", "package", str(root)]
     with subprocess.Popen(words, env=cache, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         _until(lambda: _sleeps(nap), "the build runs")
+        assert running.stderr
+        told = next(line for line in running.stderr if "RUN" in line)  # while it runs
+        assert f"[2/2] RUN echo {blow.name} && sleep" in told
+        assert running.poll() is None
         os.kill(running.pid, blow)
         errors = running.communicate()[1]
     assert running.returncode == (130 if blow != signal.SIGKILL else -blow), errors

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdaf.errors import ProjectError
-from cdaf.languages._docker import dockerfile, stages
+from cdaf.languages._docker import dockerfile, rules, stages
 from cdaf.languages._docker.stages import Needed
+from cdaf.settings.settings import Docker
 
 WHOLE = r"""# a comment, so that the next line directs nothing
 # escape=`
@@ -124,3 +125,38 @@ def test_no_order_of_lines_breaks_it(lines: list[str]) -> None:
         return
     for stage in found.stages:
         stages.needed(found, stage, "linux/amd64", {})
+
+
+def untaken(text: str, *names: str, **more: str) -> list[str]:
+    return list(rules.untaken(Docker(args={**dict.fromkeys(names, "x"), **more}), read(text)))
+
+
+DECLARING = "ARG BASE=a\nFROM $BASE AS one\nARG GOFLAGS=-v \\\n  MODE\nONBUILD ARG LATER\nFROM scratch\narg SMALL=1\n"
+
+
+def test_arguments_that_no_arg_takes() -> None:
+    assert untaken(DECLARING, "BASE", "GOFLAGS", "MODE", "LATER", "SMALL") == []
+    assert untaken(DECLARING, "GOFLAG", "small", "UNLIKE") == [
+        "docker.args.GOFLAG: no ARG of Dockerfile takes it, did you mean 'GOFLAGS'?",
+        "docker.args.small: no ARG of Dockerfile takes it",
+        "docker.args.UNLIKE: no ARG of Dockerfile takes it",
+    ]
+    assert untaken("FROM a\nENV V=1\nRUN <<E\nARG V\nE\n", "V")
+    assert untaken("FROM a\n", "HTTP_PROXI") == [
+        "docker.args.HTTP_PROXI: no ARG of Dockerfile takes it, did you mean 'HTTP_PROXY'?"
+    ]
+
+
+def test_arguments_that_need_no_arg() -> None:
+    proxies = ("HTTP_PROXY", "https_proxy", "no_proxy", "ALL_PROXY")
+    platforms = ("TARGETPLATFORM", "BUILDARCH", "TARGETSTAGE")
+    own = ("SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE", "BUILDKIT_SANDBOX_HOSTNAME")
+    assert untaken("FROM a\n", *proxies, *platforms, *own) == []
+
+
+def test_what_another_frontend_takes_is_its_own_affair() -> None:
+    for own in ("docker/dockerfile:1", "docker.io/docker/dockerfile:1.7", "docker/dockerfile-upstream:master"):
+        assert untaken(f"# syntax={own}\nFROM a\n", "V")
+        assert untaken("FROM a\n", "V", BUILDKIT_SYNTAX=own)
+    assert untaken("# syntax=other/frontend:1\nFROM a\n", "V") == []
+    assert untaken("FROM a\n", "V", BUILDKIT_SYNTAX="other/frontend:1") == []

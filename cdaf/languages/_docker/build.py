@@ -16,7 +16,7 @@ from cdaf.languages._docker import context, images
 from cdaf.languages._docker.context import IMAGE
 from cdaf.languages._docker.finish import Template, template
 from cdaf.languages._docker.resolve import Recipe
-from cdaf.languages._docker.rules import INLINE
+from cdaf.languages._docker.rules import INLINE, SYNTAX
 from cdaf.languages._docker.stages import SCRATCH
 from cdaf.languages._shared import memo, scratch
 from cdaf.projects.project import Project
@@ -25,7 +25,6 @@ from cdaf.settings.settings import Docker
 
 _REVISION = "2"  # of how a build is asked for, and of what is kept of it
 _BLOBS = "blobs"
-_SYNTAX = "BUILDKIT_SYNTAX"  # the argument by which another frontend than the Dockerfile's is named
 
 
 def collect(project: Project, lock: languages.Lock) -> languages.Collection:
@@ -70,7 +69,7 @@ def _build(project: Project, recipe: Recipe, platform: str) -> Template:
     from cdaf.testing import masking
 
     docker = project.settings.docker
-    secrets = _secrets(docker)
+    masked = masking.mask(_secrets(docker).values())
     engine.demand_buildx(engine.facts())
     engine.clear_built()
     with scratch.folder() as temporary:
@@ -89,12 +88,12 @@ def _build(project: Project, recipe: Recipe, platform: str) -> Template:
             cache_to=docker.cache_to,
         )
         try:
-            with engine.built(wanted) as found:
+            with engine.built(wanted, masked) as found:
                 layout = temporary / "layout"
                 layout.mkdir()
                 engine.save(found, layout)
         except CdafError as error:
-            raise masking.error(error, masking.mask(secrets.values())) from None
+            raise masking.error(error, masked) from None
         return template(project, layout, platform, *_bases(project, recipe, platform))
 
 
@@ -108,7 +107,7 @@ def _secrets(docker: Docker) -> dict[str, str]:
 def _arguments(project: Project, recipe: Recipe) -> dict[str, str]:
     found = {"SOURCE_DATE_EPOCH": str(project.source.time), **project.settings.docker.args}
     if recipe.source.syntax:
-        found[_SYNTAX] = _at(recipe.source.syntax, recipe.digests)
+        found[SYNTAX] = _at(recipe.source.syntax, recipe.digests)
     return found
 
 

@@ -39,12 +39,16 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Dockerfile(msgspec.Struct, frozen=True):
-    """What was read; `arguments` are those before the first FROM, `epoch` whether a build may see the commit's time."""
+    """What was read; `arguments` are those before the first FROM, `taken` the names of all that any ARG takes.
+
+    `epoch` says whether a build may see the commit's time.
+    """
 
     stages: tuple[Stage, ...]
     arguments: tuple[tuple[str, str | None], ...] = ()
     syntax: str = ""
     epoch: bool = False
+    taken: tuple[str, ...] = ()
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -80,7 +84,8 @@ def parse(data: bytes, name: str) -> Dockerfile:
     if wrong:
         raise ProjectError(faults(name, wrong), "mend it as the Dockerfile reference says")
     arguments = tuple(pair for each in lines[:first] if each.word == "ARG" for pair in _arguments(each.rest))
-    return Dockerfile(tuple(_stages(lines[first:])), arguments, syntax, "SOURCE_DATE_EPOCH" in text)
+    taken = dict.fromkeys(name for each in lines for name in _taken(each))
+    return Dockerfile(tuple(_stages(lines[first:])), arguments, syntax, "SOURCE_DATE_EPOCH" in text, tuple(taken))
 
 
 def _directives(text: str) -> dict[str, str]:
@@ -130,6 +135,13 @@ def _uses(line: _Line) -> Iterator[str]:
     elif line.word == "RUN":
         for mount in _MOUNT.findall(line.rest):
             yield from (part.partition("=")[2] for part in mount.split(",") if part.startswith("from="))
+
+
+def _taken(line: _Line) -> Iterator[str]:
+    """The arguments that an instruction declares; one for later builds may be for a later stage of this file."""
+    word, _, rest = line.rest.partition(" ")
+    if line.word == "ARG" or (line.word == "ONBUILD" and word.upper() == "ARG"):
+        yield from (name for name, _ in _arguments(line.rest if line.word == "ARG" else rest))
 
 
 def _arguments(text: str) -> Iterator[tuple[str, str | None]]:

@@ -52,6 +52,7 @@ def _examine(project: Project) -> tuple[Recipe | None, list[str]]:
         source = dockerfile.parse(_file(gathered).read_bytes(), project.settings.docker.file)
     except ProjectError as error:
         return None, [*wrong, error.message]
+    wrong += rules.untaken(project.settings.docker, source)
     wanted = stages.target(source, project.settings.docker.target)
     if wanted is None:
         there = ", ".join(each.name or str(each.number) for each in source.stages)

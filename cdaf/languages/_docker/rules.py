@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 
 from cdaf.errors import ResolveError
 from cdaf.languages._docker.context import IMAGE
+from cdaf.languages._docker.dockerfile import Dockerfile
 from cdaf.projects import rules
 from cdaf.projects.project import Project
 from cdaf.registries import reference
@@ -16,6 +18,16 @@ INLINE = "inline"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTEXT = re.compile(r"[a-z0-9][a-z0-9._/:-]*")
 _TAKEN = ("context", "dockerfile")  # BuildKit's own names
+# Arguments that need no ARG (Dockerfile reference, predefined ARGs, platform ARGs, BuildKit's built-in build args).
+_PREDEFINED = (
+    *(name for each in ("HTTP", "HTTPS", "FTP", "NO", "ALL") for name in (f"{each}_PROXY", f"{each.lower()}_proxy")),
+    *(f"{kind}{what}" for kind in ("TARGET", "BUILD") for what in ("PLATFORM", "OS", "ARCH", "VARIANT")),
+    "TARGETSTAGE",
+    "SOURCE_DATE_EPOCH",
+)
+_BUILDKIT = "BUILDKIT_"
+SYNTAX = f"{_BUILDKIT}SYNTAX"  # the argument by which another frontend than the Dockerfile's is named
+_DOCKERFILE = re.compile(r"(?:.*/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")  # the frontend itself, as an image
 _INSTEAD = {
     "service.start": "ENTRYPOINT and CMD",
     "service.include": "COPY, and docker.context",
@@ -71,6 +83,19 @@ def _variables(docker: Docker) -> Iterator[str]:
     for name in docker.secrets:
         if not _VARIABLE.fullmatch(name):
             yield f"docker.secrets: {name!r} is not a variable's name"
+
+
+def untaken(docker: Docker, source: Dockerfile) -> Iterator[str]:
+    """Arguments that no ARG takes, and without which BuildKit would build; what another frontend takes is not known."""
+    syntax = docker.args.get(SYNTAX) or source.syntax
+    if syntax and not _DOCKERFILE.fullmatch(syntax):
+        return
+    for name in docker.args:
+        known = name in source.taken or name in _PREDEFINED or name.startswith(_BUILDKIT)
+        if _VARIABLE.fullmatch(name) and not known:
+            close = difflib.get_close_matches(name, [*source.taken, *_PREDEFINED], 1)
+            near = f", did you mean {close[0]!r}?" if close else ""
+            yield f"docker.args.{name}: no ARG of {docker.file} takes it{near}"
 
 
 def _reference(key: str, text: str) -> Iterator[str]:
