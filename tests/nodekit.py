@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import io
 import json
 import os
 import stat
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -25,7 +23,7 @@ from cdaf.images import plan as plans
 from cdaf.images.coder import Stream
 from cdaf.languages import node
 from cdaf.projects import pins, project
-from tests import makers
+from tests import loopback, makers
 from tools import npm as tool
 
 BASE = "node:22-slim"
@@ -118,11 +116,12 @@ class Registry:
         return {"name": name, "dist-tags": {"latest": list(versions)[-1]}, "versions": listed}
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(loopback.Quiet):
+    registry: Registry
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        registry: Registry = self.server.registry  # type: ignore[attr-defined]
+        registry = self.registry
         registry.asked.append((self.path, self.headers.get("Authorization")))
         path = unquote(self.path.partition("?")[0]).lstrip("/")
         name, sign, file = path.partition("/-/")
@@ -149,27 +148,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
-
 
 @contextmanager
 def serving() -> Iterator[Registry]:
     """A registry on loopback, empty at first."""
     programs()  # from the machine's own registry, before a test names another one
     registry = Registry()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.registry = registry  # type: ignore[attr-defined]
-    registry.url = f"http://127.0.0.1:{server.server_port}/"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with loopback.serving(_Handler, registry=registry) as address:
+        registry.url = f"{address}/"
         yield registry
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @cache

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from tests import loopback
 
 SECRET_STATE = "state-of-the-upload"  # what real servers put into an upload's URL
 
@@ -106,32 +107,16 @@ def digest_of(data: bytes) -> str:
 def serving(**habits: object) -> Iterator[Odd]:
     """The registry on a free loopback port."""
     odd = Odd(**habits)  # type: ignore[arg-type]
-
-    class Handler(_Handler):
-        registry = odd
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    odd.address = f"http://127.0.0.1:{server.server_port}"
-    odd.realm = odd.realm.replace("SELF", odd.address)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with loopback.serving(_Handler, registry=odd) as odd.address:
+        odd.realm = odd.realm.replace("SELF", odd.address)
         yield odd
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(loopback.Quiet):
     registry: Odd
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     fault: Fault | None = None
-
-    def log_message(self, *_: object) -> None:
-        return
 
     def do_GET(self) -> None:
         self.handle_any()

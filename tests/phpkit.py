@@ -8,7 +8,6 @@ import http.server
 import io
 import json
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from cdaf import engine
 from cdaf.languages._php import contenthash
 from cdaf.projects import pins, project
 from cdaf.registries import reference, registry
-from tests import makers
+from tests import loopback, makers
 
 BASE, COMPOSER = "php:8.4-cli", "composer:2"
 FACTS = pins.Facts(
@@ -208,7 +207,7 @@ def serving(folder: Path, login: str = "") -> Iterator[tuple[str, list[tuple[str
     """A server of a folder's files on loopback: its address, and what was asked with which login."""
     asked: list[tuple[str, str]] = []
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
+    class Handler(loopback.Quiet, http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments, directory=str(folder))
 
@@ -220,13 +219,5 @@ def serving(folder: Path, login: str = "") -> Iterator[tuple[str, list[tuple[str
             else:
                 super().do_GET()
 
-        def log_message(self, *_: Any) -> None:
-            """Keep quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with loopback.serving(Handler) as address:
+        yield address, asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import os
 import platform
@@ -15,12 +14,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uv
 
 from cdaf.images.plan import Dir, Layer, Link, Place, Unpack
 from cdaf.projects import pins, project
+from tests import loopback
 
 BASE = "python:3.13-slim"
 FACTS = pins.Facts(
@@ -136,13 +135,14 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.Quiet):
     """A simple index (PEP 503) over a folder, with ranges, a login if one is set, and faults on demand."""
 
+    index: Index
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        index: Index = self.server.index  # type: ignore[attr-defined]
+        index = self.index
         index.asked.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
         if index.login and self.headers.get("Authorization") != index.login:
             self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="test"'})
@@ -180,14 +180,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(data[:cut])
-        if self.path.rpartition("/")[2] in self.server.index.stalls:  # type: ignore[attr-defined]
+        if self.path.rpartition("/")[2] in self.index.stalls:
             self.wfile.flush()
-            self.server.index.over.wait(60)  # type: ignore[attr-defined]
+            self.index.over.wait(60)
         if cut is not None:
             self.close_connection = True
-
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
 
 
 class Index:
@@ -221,19 +218,11 @@ def serving(folder: Path) -> Iterator[Index]:
     """An index of the wheels and sdists in a folder, on loopback."""
     folder.mkdir(parents=True, exist_ok=True)
     index = Index(folder)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.index = index  # type: ignore[attr-defined]
-    index.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield index
-    finally:
-        index.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback.serving(Handler, index=index) as index.url:
+        try:
+            yield index
+        finally:
+            index.over.set()
 
 
 def run(*words: str | Path, cwd: Path, **env: str) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.server
 import io
 import tarfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ from cdaf.images import plan as plans
 from cdaf.images.coder import Stream
 from cdaf.languages import ruby
 from cdaf.projects import pins, project
-from tests import makers
+from tests import loopback, makers
 
 BASE = "ruby:3.4-slim"
 INDEX = "https://gems.example.invalid"
@@ -134,11 +132,12 @@ class Index:
         return self.gems[f"{full}.gem"]
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(loopback.Quiet):
+    index: Index
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        index: Index = self.server.index  # type: ignore[attr-defined]
+        index = self.index
         index.asked.append((self.path, self.headers.get("Authorization")))
         data = index.gems.get(self.path.rpartition("/")[2])
         if index.login and self.headers.get("Authorization") != index.login:
@@ -155,26 +154,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(data)
 
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
-
 
 @contextmanager
 def serving() -> Iterator[Index]:
     """An index on loopback, empty at first."""
     index = Index()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.index = index  # type: ignore[attr-defined]
-    index.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with loopback.serving(_Handler, index=index) as index.url:
         yield index
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def lock(

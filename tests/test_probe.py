@@ -1,32 +1,26 @@
 """Probes from outside, against servers that answer, refuse, hang up, or say nothing."""
 
-import http.server
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from cdaf.net import probe
+from tests import loopback
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(loopback.Quiet):
     def do_GET(self) -> None:
         self.send_response(int(self.path.strip("/") or 200))
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def served() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+    with loopback.serving(Handler) as address:
+        yield int(address.rpartition(":")[2])
 
 
 @pytest.fixture
