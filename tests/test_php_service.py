@@ -185,6 +185,7 @@ def test_init_knows_a_composer_project(shared: Path, tmp_path: Path) -> None:
     assert told["image"]["base"] == "php:8.4-cli"
     assert told["smoke"]["health"] == "/healthz"
     assert told["smoke"]["sidecars"] == ["redis:7"]
+    assert told["smoke"]["checks"] == ["php", "smoke/check.php"]
 
 
 def test_check_tells_all_without_fetching(tmp_path: Path) -> None:

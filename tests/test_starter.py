@@ -119,6 +119,38 @@ def test_migrations_sidecars_health_and_checks(tmp_path: Path) -> None:
     }
 
 
+MANIFESTS = {
+    "python": {"uv.lock": LOCK, "pyproject.toml": project()},
+    "node": {"package-lock.json": "{}", "package.json": "{}"},
+    "ruby": {"Gemfile.lock": "", "Gemfile": 'gem "x"\n'},
+    "php": {"composer.lock": "{}", "composer.json": "{}"},
+    "docker": {"Dockerfile": "FROM scratch\n"},
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "files", "checks"),
+    [
+        ("python", ["a.py", "check.py", "conftest.py", "test_a.py"], ("python", "smoke/check.py")),
+        ("python", ["conftest.py", "test_a.py"], ()),
+        ("node", ["check.js", "b.test.js"], ("node", "--test", "smoke/*.test.js")),
+        ("node", ["b.test.mjs"], ("node", "--test", "smoke/*.test.mjs")),
+        ("node", ["a.js", "check.mjs"], ("node", "smoke/check.mjs")),
+        ("node", ["compose.yaml"], ()),
+        ("ruby", ["a.rb", "check_a.rb"], ("bundle", "exec", "ruby", "smoke/check_a.rb")),
+        ("php", ["bootstrap.php", "check.php"], ("php", "smoke/check.php")),
+        ("php", ["orders.php"], ("php", "smoke/orders.php")),
+        ("php", ["data/check.php", "compose.yaml"], ()),
+        ("docker", ["check.sh"], ("sh", "smoke/check.sh")),
+    ],
+)
+def test_the_service_s_own_checks_are_found(
+    tmp_path: Path, language: str, files: list[str], checks: tuple[str, ...]
+) -> None:
+    makers.write(tmp_path, {**MANIFESTS[language], **{f"smoke/{name}": "" for name in files}})
+    assert starter.look(tmp_path).checks == checks
+
+
 @pytest.mark.parametrize(
     ("requires", "base"),
     [(">=3.11", "python:3.13-slim"), (">=3.9,<3.12", "python:3.11-slim"), (">=3.14", "python:3.14-slim"), ("x", None)],

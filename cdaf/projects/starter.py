@@ -107,6 +107,12 @@ def existing(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(pattern for pattern in wanted if patterns.matching(pattern, names))
 
 
+def check(names: Sequence[str], *endings: str) -> str | None:
+    """The program right in `smoke/` that checks the service, by how its name ends; of several one called `check…`."""
+    here = sorted(name for name in names if name.endswith(endings) and name.rpartition("/")[0] == "smoke")
+    return next((name for name in here if name.startswith("smoke/check")), here[0] if here else None)
+
+
 def render(found: Findings) -> str:
     """The file's text: what was found as settings, what was not as comments to uncomment."""
     lines = [

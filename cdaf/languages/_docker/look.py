@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cdaf.errors import CdafError
 from cdaf.languages._docker import dockerfile, stages
-from cdaf.projects.starter import Findings
+from cdaf.projects.starter import Findings, check
 
 _HEALTH = re.compile(rb"""["'](?:GET )?(/(?:healthz?|livez|readyz?|ping|_health))["']""")
 _LARGEST = 1 << 20
@@ -25,7 +25,14 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         reasons["port"] = "a placeholder, as the Dockerfile cannot be read"
     if port:
         reasons["port"] = "from EXPOSE in Dockerfile"
-    return Findings(start=(), port=port, health=_health(root, names) if port else None, reasons=reasons)
+    script = check(names, ".sh")
+    return Findings(
+        start=(),
+        port=port,
+        health=_health(root, names) if port else None,
+        checks=("sh", script) if script else (),
+        reasons=reasons,
+    )
 
 
 def _health(root: Path, names: Sequence[str]) -> str | None:

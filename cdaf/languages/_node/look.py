@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cdaf.languages._node import lockfile, ranges
-from cdaf.projects.starter import Findings, existing, known_sidecars
+from cdaf.projects.starter import Findings, check, existing, known_sidecars
 
 PORT = 3000
 _ELSEWHERE = {"test", "tests", "__tests__", "smoke", "docs", "examples", "scripts", "bench", "e2e"}
@@ -39,7 +39,6 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     needs = {*_table(told, "dependencies")}
     texts = list(_texts(root, sources))
     beside = known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs])
-    checks = ("node", "--test", "smoke/*.test.js") if any(name.startswith("smoke/") for name in names) else ()
     run, outputs = _build(told, reasons)
     return Findings(
         start=start,
@@ -50,7 +49,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         base=_base(told),
         health=next((found[1] for text in texts if (found := _HEALTH.search(text))), None),
         sidecars=beside,
-        checks=checks,
+        checks=_checks(names),
         reasons=reasons,
         example=("node", "--test", "smoke/*.test.js"),
     )
@@ -123,6 +122,15 @@ def _include(sources: Sequence[str], names: Sequence[str], start: Sequence[str])
     begun = [each for word in start if (each := word.removeprefix("./")) in names and each not in top]
     more = sorted(each for each in begun if each.partition("/")[0] not in inside)
     return (*(f"{folder}/**" for folder in sorted(inside)), *sorted(top), *more)
+
+
+def _checks(names: Sequence[str]) -> tuple[str, ...]:
+    """Tests for Node's own runner, else a program that checks."""
+    for ending in _SOURCES:
+        if check(names, f".test{ending}"):
+            return ("node", "--test", f"smoke/*.test{ending}")
+    script = check(names, *_SOURCES)
+    return ("node", script) if script else ()
 
 
 def _base(told: Mapping[str, Any]) -> str | None:

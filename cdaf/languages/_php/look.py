@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cdaf.languages._php import constraint, lockfile
-from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, check, existing, known_sidecars
 
 PORT = 8000
 _HEALTH = re.compile(r"""["'](/(?:healthz?|livez|readyz?|ping|up|_health))["']""")
@@ -37,6 +37,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         base=_base(told, reasons),
         health=_health(root, names) if front else None,
         sidecars=known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs]),
+        checks=("php", script) if (script := check(names, ".php")) else (),
         reasons=reasons,
         example=("php", "smoke/check.php"),
     )

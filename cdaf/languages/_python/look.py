@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, check, existing, known_sidecars
 from cdaf.settings import config
 
 PORT = 8000
@@ -211,8 +211,11 @@ def _checks(project: Mapping[str, Any], names: Sequence[str]) -> tuple[str | Non
     groups = project.get("dependency-groups", {})
     group = "smoke" if "smoke" in groups else None
     has_files = any(name.startswith("smoke/") for name in names)
-    has_pytest = any(str(text).startswith("pytest") for text in groups.get("smoke", []))
-    return group, ("pytest", "-q", "-p", "no:cacheprovider", "smoke/") if has_files and has_pytest else ()
+    if any(str(text).startswith("pytest") for text in groups.get("smoke", [])):
+        return group, ("pytest", "-q", "-p", "no:cacheprovider", "smoke/") if has_files else ()
+    # Run as programs, tests for pytest would check nothing, and pass.
+    script = check([name for name in names if not name.startswith(("smoke/test_", "smoke/conftest"))], ".py")
+    return group, ("python", script) if script else ()
 
 
 def _own_files(sources: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cdaf.languages import ruby
 from cdaf.languages._ruby import gemfile, numbers
 from cdaf.languages._ruby.gemfile import Gemfile
-from cdaf.projects.starter import ANY, Findings, existing, known_sidecars
+from cdaf.projects.starter import ANY, Findings, check, existing, known_sidecars
 
 _RACK, _RAILS = 9292, 3000
 _HEALTH = re.compile(r"""["'](/(?:healthz?|livez|readyz?|ping|up|_health))["']""")
@@ -36,7 +36,6 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     start, port = _start(root, names, needs, reasons)
     folders = [f"{each}/**" for each in _FOLDERS if any(name.startswith(f"{each}/") for name in names)]
     own = [name for name in names if "/" not in name and (name.endswith(".rb") or name in ("config.ru", "Rakefile"))]
-    checks = sorted(name for name in names if re.fullmatch(r"smoke/[^/]+\.rb", name))
     group = _GROUP if any(_GROUP in entry.groups for entry in asked.entries) else None
     base = _base(root, asked)
     compiled = needs & _COMPILED
@@ -51,7 +50,7 @@ def look(root: Path, names: Sequence[str]) -> Findings:
         health=_health(root, names) if port else None,
         sidecars=known_sidecars([image for image, clients in _SIDECARS.items() if clients & needs]),
         group=group,
-        checks=("bundle", "exec", "ruby", checks[0]) if checks else (),
+        checks=("bundle", "exec", "ruby", script) if (script := check(names, ".rb")) else (),
         reasons=reasons,
         example=("ruby", "smoke/check.rb"),
     )
