@@ -81,15 +81,22 @@ def failed(done: Finished, failure: type[CdafError], message: str, hint: str = "
     return failure(message, hint, output)
 
 
-def stream(argv: Sequence[str], line: Callable[[str], None], *, cwd: Path | None = None) -> int:
-    """Run a program and hand each line of its output (both streams) to `line` as it comes; returns the exit code."""
+def stream(argv: Sequence[str], line: Callable[[str], None]) -> Finished:
+    """Run a program and hand each line of its output (both streams) to `line` as it comes; all of it is `stdout`.
+
+    Whatever is raised meanwhile, an interruption above all, ends the program too.
+    """
     try:
-        with subprocess.Popen(
-            argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as running:
-            assert running.stdout is not None
-            for text in running.stdout:
-                line(text.rstrip("\n"))
+        running = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     except OSError as error:
         raise CdafError(f"{argv[0]} cannot be started: {error.strerror}", f"install {argv[0]}") from error
-    return running.returncode
+    said = bytearray()
+    with running:
+        try:
+            for data in running.stdout or ():
+                said += data
+                line(data.decode(errors="replace").rstrip("\r\n"))
+        except BaseException:
+            running.kill()
+            raise
+    return Finished(running.returncode, bytes(said), b"")

@@ -8,8 +8,8 @@ from typing import Protocol
 class Sink(Protocol):
     """Where progress goes."""
 
-    def step(self, name: str, /) -> AbstractContextManager[None]:
-        """Frame one stage of the flow, timed."""
+    def step(self, name: str, /) -> AbstractContextManager[Callable[[str], None]]:
+        """Frame one stage of the flow, timed; the callable takes what it is at now, as often as that changes."""
 
     def transfer(self, label: str, total: int | None, /) -> AbstractContextManager[Callable[[int], None]]:
         """Frame a transfer of `total` bytes; the callable takes the bytes moved since its last call."""
@@ -25,9 +25,9 @@ class Silent:
     """A sink that swallows everything, for library use and tests."""
 
     @contextmanager
-    def step(self, _: str, /) -> Iterator[None]:
+    def step(self, _: str, /) -> Iterator[Callable[[str], None]]:
         """Frame nothing."""
-        yield
+        yield lambda _: None
 
     @contextmanager
     def transfer(self, _: str, __: int | None, /) -> Iterator[Callable[[int], None]]:
@@ -50,8 +50,8 @@ def use(sink: Sink) -> None:
     _sink = sink
 
 
-def step(name: str) -> AbstractContextManager[None]:
-    """Frame one stage of the flow."""
+def step(name: str) -> AbstractContextManager[Callable[[str], None]]:
+    """Frame one stage of the flow; see `Sink.step`."""
     return _sink.step(name)
 
 

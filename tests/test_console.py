@@ -107,6 +107,31 @@ def test_a_long_step_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue().startswith("smoke: still going on\n")
 
 
+def test_what_a_step_is_at_is_a_line_but_once() -> None:
+    def work(sink: progress.Sink) -> None:
+        with sink.step("collect"), sink.step("building") as say:
+            for text in ("[1/2] FROM a", "[2/2] RUN b", "[1/2] FROM a"):
+                say(text)
+
+    lines = shown(work).splitlines()
+    assert lines[:2] == ["  building: [1/2] FROM a", "  building: [2/2] RUN b"]
+    assert re.fullmatch(r"  building \S+ s\ncollect \S+ s", "\n".join(lines[2:]))
+
+
+def test_live_display_shows_what_a_step_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut where the terminal is narrow; the time beside it is not."""
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal()
+    with Live(stream, console.plain).step("building") as say:
+        say("[1/2] FROM a")
+        say(f"[2/2] RUN [bold] {'long ' * 40}")
+        while "[2/2]" not in stream.getvalue():
+            pass
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert re.search(r"building: \[2/2\] RUN \[bold\] (long )+\S*… 0:00:0\d", text)
+    assert re.search(r"✓ building \d+\.\d\d s", text)
+
+
 def test_live_display_leaves_a_line_for_each_step() -> None:
     stream = Terminal()
     sink = Live(stream, console.plain)

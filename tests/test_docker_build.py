@@ -178,8 +178,8 @@ def test_the_steps_of_a_build_are_told_once_and_not_what_they_say(tmp_path: Path
     text = f"FROM {PYTHON} AS one\nRUN for i in 1 2; do echo {word}-$i; done\nFROM scratch\nCOPY --from=one /bin/sh /\n"
     told = cdaf("package", lock(service(tmp_path, text))).stderr
     lines = [line.partition(": ")[2] for line in told.splitlines() if line.startswith("  building for linux/")]
-    assert "[one 2/2] RUN for i in 1 2; do echo" in "\n".join(lines)
-    assert any(line.startswith("[stage-1 1/1] COPY --from=one /bin/sh /") for line in lines)
+    assert [line for line in lines if line.startswith("[one ") and "RUN for i in 1 2; do echo" in line]
+    assert [line for line in lines if line.startswith("[stage-1 1/1] COPY --from=one /bin/sh /")]
     assert len({*lines}) == len(lines)
     assert f"{word}-1" not in told
 
@@ -398,7 +398,7 @@ def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path, blow: signal.Sig
         _until(lambda: _sleeps(nap), "the build runs")
         assert running.stderr
         told = next(line for line in running.stderr if "RUN" in line)  # while it runs
-        assert f"[2/2] RUN echo {blow.name} && sleep" in told
+        assert f"] RUN echo {blow.name} && sleep" in told
         assert running.poll() is None
         os.kill(running.pid, blow)
         errors = running.communicate()[1]

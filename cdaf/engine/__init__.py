@@ -1,7 +1,7 @@
 """The one door to Docker: what runs containers and builds, asked only for what nothing else can do.
 
-python-on-whales drives compose, pull and build; the docker SDK gives facts, inspection, events and logs. Both are
-imported when first needed.
+python-on-whales drives compose and pull, builds start the client themselves; the docker SDK gives facts, inspection,
+events and logs. Both are imported when first needed.
 """
 
 from cdaf.engine.about import EngineFacts, demand_buildx, facts, native, runs

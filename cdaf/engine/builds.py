@@ -1,15 +1,18 @@
-"""Building images with BuildKit, by the client's buildx: one platform, into the engine, and out of it again."""
+"""Building images with BuildKit, by the client's buildx: one platform, into the engine, and out of it again.
 
-from collections.abc import Iterator, Mapping, Sequence
+The client is started here and not by python-on-whales, which lets a build run on whose log it was reading when it was
+interrupted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from cdaf import progress
-from cdaf.engine import owner
-from cdaf.engine.client import EngineGone, api, asking, whales
+from cdaf import process, progress
+from cdaf.engine import buildlog, owner
+from cdaf.engine.client import EngineGone, api, asking, binary, of_program, whales
 from cdaf.engine.images import inspect
 from cdaf.errors import EngineError, ProjectError, ResolveError
 
@@ -39,62 +42,64 @@ class Build(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def built(wanted: Build) -> Iterator[str]:
+def built(wanted: Build, masked: Callable[[str], str] = str) -> Iterator[str]:
     """Build an image and yield its id in the engine, which has it as long as the block lasts.
 
-    Raises ProjectError for a Dockerfile that BuildKit cannot read, ResolveError for a build that fails, EngineError
-    when the engine does not build, or cannot do what it is asked for.
+    The steps of the build are progress, each `masked`. Raises ProjectError for a Dockerfile that BuildKit cannot read,
+    ResolveError for a build that fails, EngineError when the engine does not build, or cannot do what it is asked for.
     """
     run = owner.new_run()
     labels = owner.labels(run)
     try:
-        with progress.step(f"building for {wanted.platform}"):
-            yield _build(wanted, labels)
+        with progress.step(f"building for {wanted.platform}") as say:
+            yield _build(wanted, labels, lambda line: say(masked(line)))
     finally:
         _remove(run)
 
 
-def _build(wanted: Build, labels: Mapping[str, str]) -> str:
-    try:
-        with asking(f"the build for {wanted.platform}"):
-            client, name = whales(), f"cdaf-build:{labels[owner.RUN]}"
-            client.buildx.build(wanted.context, **_options(wanted, labels), **_into(client, name))
-    except EngineGone:
-        raise
-    except EngineError as error:
-        raise _explained(error, wanted) from error
+def _build(wanted: Build, labels: Mapping[str, str], say: Callable[[str], None]) -> str:
+    what, name = f"the build for {wanted.platform}", f"cdaf-build:{labels[owner.RUN]}"
+    with asking(what):
+        into = _into(name)
+    done = process.stream(_command(wanted, labels, into), buildlog.reader(say))
+    if done.code:
+        error = of_program(done.stdout.decode(errors="replace").strip(), what)
+        raise error if isinstance(error, EngineGone) else _explained(error, wanted)
     found = inspect(name)
     if found is None:
         raise EngineError("the engine does not have what was built", "look into the engine's log")
     return str(found["Id"])
 
 
-def _into(client: Any, name: str) -> dict[str, Any]:
+def _into(name: str) -> list[str]:
     """How the result gets into the engine: its own builder names it there, any other has to hand it over."""
-    if client.buildx.inspect().driver == "docker":
-        return {"output": {"type": "image", "name": name}}
-    return {"load": True, "tags": [name]}
+    if whales().buildx.inspect().driver == "docker":
+        return ["--output", f"type=image,name={name}"]
+    return ["--load", "--tag", name]
 
 
-def _options(wanted: Build, labels: Mapping[str, str]) -> dict[str, Any]:
-    come = [{"type": "registry", "ref": wanted.cache_from}] if wanted.cache_from else None
-    to = {"type": "registry", "ref": wanted.cache_to, "mode": "max"} if wanted.cache_to else None
-    return {
-        "file": wanted.file,
-        "platforms": [wanted.platform],
-        "target": wanted.target,
-        "build_args": dict(wanted.arguments),
-        "build_contexts": dict(wanted.contexts),
-        "secrets": [f"id={name},env={name}" for name in wanted.secrets],
-        "network": None if wanted.network else "none",
-        "cache": wanted.reuse,
-        "cache_from": come,
-        "cache_to": {"type": "inline"} if wanted.cache_to == "inline" else to,
-        "labels": dict(labels),
-        "provenance": False,
-        "sbom": False,
-        "progress": False,  # what it says is kept, and told when it fails
+def _command(wanted: Build, labels: Mapping[str, str], into: Sequence[str]) -> list[str]:
+    """The client's command line. Of its logs every buildx has the plain one; that in JSON came later."""
+    to = "type=inline" if wanted.cache_to == "inline" else f"type=registry,ref={wanted.cache_to},mode=max"
+    options = {
+        "--file": [str(wanted.file)],
+        "--platform": [wanted.platform],
+        "--target": [wanted.target] if wanted.target else [],
+        "--build-arg": _pairs(wanted.arguments),
+        "--build-context": _pairs(wanted.contexts),
+        "--secret": [f"id={name},env={name}" for name in wanted.secrets],
+        "--network": [] if wanted.network else ["none"],
+        "--cache-from": [f"type=registry,ref={wanted.cache_from}"] if wanted.cache_from else [],
+        "--cache-to": [to] if wanted.cache_to else [],
+        "--label": _pairs(labels),
     }
+    given = [word for option, values in options.items() for value in values for word in (option, value)]
+    fixed = ["--progress=plain", "--provenance=false", "--sbom=false", *([] if wanted.reuse else ["--no-cache"])]
+    return [binary(), "buildx", "build", *fixed, *given, *into, str(wanted.context)]
+
+
+def _pairs(named: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in named.items()]
 
 
 def _explained(error: EngineError, wanted: Build) -> Exception:

@@ -152,7 +152,7 @@ def _explain(error: Exception, what: str) -> EngineError | None:
     if said := getattr(error, "explanation", None):
         return EngineError(f"{what}: {said if isinstance(said, str) else said.decode(errors='replace')}".strip())
     if _is_of(error, "python_on_whales"):
-        return _of_program(error, what)
+        return of_program((getattr(error, "stderr", None) or str(error)).strip(), what)
     if isinstance(error, PermissionError) or "Permission denied" in str(error):
         return EngineGone(
             f"no permission to speak to the engine at {endpoint()}", "join the group of its socket, or run as its owner"
@@ -162,9 +162,8 @@ def _explain(error: Exception, what: str) -> EngineError | None:
     return None
 
 
-def _of_program(error: Exception, what: str) -> EngineError:
-    """A client program failed: because of what it was asked, or because the engine is gone."""
-    output = (getattr(error, "stderr", None) or str(error)).strip()
+def of_program(output: str, what: str) -> EngineError:
+    """The error for a client program that failed: because of what it was asked, or because the engine is gone."""
     try:
         api().ping()
     except Exception:

@@ -75,14 +75,21 @@ class Plain:
         self._nesting = Nesting()
 
     @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time one stage; a long one is announced while it runs."""
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Time one stage; a long one is announced while it runs. What it is at is a line, but never twice the same."""
         step = self._nesting.begin(name)
         waiting = threading.Timer(LONG, self._line, [f"{step.line}: still going on"])
         waiting.daemon = True
         waiting.start()
+        said = set()
+
+        def say(text: str) -> None:
+            if text not in said:
+                said.add(text)
+                self._line(f"{step.line}: {text}")
+
         try:
-            yield
+            yield say
         except BaseException:
             self._line(f"{step.line} failed after {step.seconds}")
             raise
