@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import NamedTuple, TypeVar
+
+import deflate
 
 from cdaf.bundles import manifest as manifests
 from cdaf.bundles import rules, zipform, zipread
@@ -85,7 +86,7 @@ def _hash(file: int, member: Found, stop: Event) -> Digest:
         if not got:
             break
         sha256.update(buffer[:got])
-        crc = zlib.crc32(buffer[:got], crc)
+        crc = deflate.crc32(buffer[:got], crc)
         at += got
     return Digest(sha256.hexdigest(), crc)
 

@@ -3,12 +3,13 @@
 import hashlib
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
+
+import deflate
 
 from cdaf.bundles import zipform
 from cdaf.bundles.zipform import Entry
@@ -96,7 +97,7 @@ def _member(file: int, entry: Entry, source: Source, moved: Callable[[int], None
 
 
 def _whole(file: int, entry: Entry, data: bytes, moved: Callable[[int], None]) -> Digest:
-    digest = Digest(hashlib.sha256(data).hexdigest(), zlib.crc32(data))
+    digest = Digest(hashlib.sha256(data).hexdigest(), deflate.crc32(data))
     header = zipform.local_header(entry._replace(crc=digest.crc))
     if len(data) < _WORTH_A_THREAD:
         write_all(file, header + data, entry.offset)
@@ -113,7 +114,7 @@ def _stream(file: int, entry: Entry, chunks: Iterator[memoryview], moved: Callab
         if stop.is_set():
             break
         sha256.update(chunk)
-        crc = zlib.crc32(chunk, crc)
+        crc = deflate.crc32(chunk, crc)
         write_all(file, chunk, at)
         at += len(chunk)
         moved(len(chunk))

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from cdaf import process, progress
+from cdaf import progress
 from cdaf.errors import CdafError
 from cdaf.registries.reference import DEFAULT_REGISTRY
 
@@ -169,6 +169,8 @@ def _entry(entry: dict[str, Any]) -> Credentials | None:
 
 def _from_helper(helper: str, server: str) -> Credentials | None:
     """Ask `docker-credential-<helper> get`; nothing found is an answer, a helper that cannot run is a warning."""
+    from cdaf import process  # few have one, and starting programs takes a while to import
+
     program = f"docker-credential-{helper}"
     try:
         done = process.run([program, "get"], stdin=server.encode(), timeout=_HELPER_SECONDS)
@@ -211,6 +213,8 @@ def _from_keyring(url: str, user: str) -> Credentials | None:
     """Ask the `keyring` program, when uv or pip are told to (`UV_KEYRING_PROVIDER`, `PIP_KEYRING_PROVIDER`)."""
     if "subprocess" not in {os.environ.get("UV_KEYRING_PROVIDER"), os.environ.get("PIP_KEYRING_PROVIDER")}:
         return None
+    from cdaf import process
+
     if not user or not process.find("keyring"):
         return None
     parts = urlsplit(url)
