@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import measure, service
-from benchmarks.bench import ONE, Bench, after, seconds
+from benchmarks import measure, packaging, service
+from benchmarks.bench import ONE, Bench, seconds
 from benchmarks.measure import Sample
 from benchmarks.service import Service
 from benchmarks.table import Aim, Row
@@ -17,63 +18,53 @@ from tools import npm
 CATALOG = Path("examples/catalog")
 CHANGED = "src/app.js"
 INSTALL = "npm ci --ignore-scripts"
+BUILD = "node web/build.js"
 
 
 def warm(bench: Bench) -> list[Row]:
     """`cdaf package` again: nothing changed, then one line changed each time, so that its page is built anew."""
-    with _catalog(bench) as shop, bench.folder() as cache:
-        ours = _packaging(bench, shop, cache)
-        ours()
-        same = measure.alternately(bench.runs, ours)
-        line = measure.alternately(bench.runs, after(lambda: service.changed(shop, CHANGED), ours))
-    aim = Aim("figure", 0.5)
-    return [
-        Row("package Node, warm, nothing changed", seconds(same[0]), unit="s", aim=aim),
-        Row("package Node, warm, one line changed, [build] run again", seconds(line[0]), unit="s"),
-    ]
+    with packaging.locked(bench, CATALOG) as shop:
+        same, line = packaging.warm(bench, shop, "Node", CHANGED)
+    return [same, replace(line, what=f"{line.what}, [build] run again", aim=None)]
 
 
 def cold(bench: Bench) -> list[Row]:
     """`cdaf package` with an empty cache beside npm with an empty cache: the same archives, dev dependencies too."""
-    with _catalog(bench) as whole, _catalog(bench, build=False) as plain:
+    with packaging.locked(bench, CATALOG) as whole, _without_build(bench) as plain:
+        path = {"PATH": f"{npm.programs()}:{bench.env['PATH']}"}
 
-        def ours(shop: Service, *more: str) -> Sample:
-            with bench.folder() as cache:
-                return _packaging(bench, shop, cache, *more)()
-
-        def theirs(shop: Service, *more: str) -> Sample:
+        def install(shop: Service, *more: str) -> Sample:
             shutil.rmtree(shop.root / "node_modules", ignore_errors=True)
             with bench.folder() as cache:
-                told = {"npm_config_cache": str(cache), "PATH": f"{npm.programs()}:{bench.env['PATH']}"}
-                told |= {"npm_config_audit": "false", "npm_config_fund": "false"}
-                return measure.run([*INSTALL.split(), "--silent", *more], bench.env | told, shop.root)
+                told = {"npm_config_cache": str(cache), "npm_config_audit": "false", "npm_config_fund": "false"}
+                return measure.run([*INSTALL.split(), "--silent", *more], bench.env | told | path, shop.root)
 
-        one, bare, made, install = measure.alternately(
+        def both() -> Sample:
+            return measure.total([install(plain), measure.run(BUILD.split(), bench.env | path, plain.root)])
+
+        one, bare, made, full, built = measure.alternately(
             bench.runs,
-            lambda: ours(plain, "--platform", ONE),
-            lambda: theirs(plain, "--omit=dev"),
-            lambda: ours(whole, "--platform", ONE),
-            lambda: theirs(plain),
+            packaging.cold(bench, plain, "--platform", ONE),
+            lambda: install(plain, "--omit=dev"),
+            packaging.cold(bench, whole, "--platform", ONE),
+            lambda: install(plain),
+            both,
         )
-    aim = Aim("ratio", 1.3)
+    aim, what = Aim("ratio", 1.3), "package Node, cold"
     return [
-        Row("package Node, cold, linux/amd64", seconds(one), seconds(bare), f"`{INSTALL} --omit=dev`", "s", aim),
-        Row("package Node, cold, [build] included", seconds(made), seconds(install), f"`{INSTALL}`", "s"),
+        Row(f"{what}, linux/amd64", seconds(one), seconds(bare), f"`{INSTALL} --omit=dev`", "s", aim),
+        Row(f"{what}, [build] included", seconds(made), seconds(full), f"`{INSTALL}`, which builds nothing", "s", aim),
+        Row(f"{what}, [build] included", seconds(made), seconds(built), f"`{INSTALL}` and `{BUILD}`", "s"),
     ]
 
 
-def _packaging(bench: Bench, shop: Service, cache: Path, *more: str) -> measure.Prepared:
-    return lambda: bench.cdaf(cache, "package", *more, root=shop.root)
-
-
 @contextmanager
-def _catalog(bench: Bench, *, build: bool = True) -> Iterator[Service]:
-    """A locked copy; without [build] nothing but npm's own work is left."""
+def _without_build(bench: Bench) -> Iterator[Service]:
+    """The example with nothing left in it but what npm does too."""
     with bench.folder() as folder:
-        shop = service.copied(CATALOG, folder / "catalog")
-        if not build:
-            path = shop.root / "cdaf.toml"
-            head, _, rest = path.read_text().partition("[build]\n")
-            path.write_text(head + rest[rest.index("[image]") :])
-        service.locked(shop, bench.programs, bench.env | {"CDAF_CACHE": str(folder / "lock")})
-        yield shop
+        bare = service.copied(CATALOG, folder / CATALOG.name)
+        path = bare.root / "cdaf.toml"
+        head, _, rest = path.read_text().partition("[build]\n")
+        path.write_text(head + rest[rest.index("[image]") :])
+        service.locked(bare, bench.programs, bench.env | {"CDAF_CACHE": str(folder / "lock")})
+        yield bare
