@@ -56,4 +56,7 @@ def _prepare(work: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
+    from cdaf.__main__ import leave
+
     main(*sys.argv[1:])
+    leave(0)

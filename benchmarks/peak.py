@@ -11,9 +11,9 @@ from pathlib import Path
 
 if __name__ == "__main__":
     note = Path(sys.argv.pop(1))
-    from cdaf.__main__ import main
+    from cdaf.cli import run
 
-    code = main()
+    code = run(sys.argv[1:])
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found, "proc(5) has VmHWM"
     note.write_text(str(int(found[1]) * 1024))

@@ -30,4 +30,7 @@ def main(file: str, target: str, *platforms: str) -> None:
 
 
 if __name__ == "__main__":
+    from cdaf.__main__ import leave
+
     main(*sys.argv[1:])
+    leave(0)

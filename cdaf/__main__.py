@@ -1,30 +1,37 @@
 """The program `cdaf`."""
 
 import sys
+from typing import NoReturn
 
 
-def main() -> int:
-    """Run the command line of this process and return its exit code."""
+def main() -> NoReturn:
+    """Run the command line of this process, and end it with the exit code."""
     try:  # imports too: Ctrl-C in the midst of them is no error to be shown
         from cdaf.cli import run
 
         code = run(sys.argv[1:])
-        # The work is done and told: an interruption of the interpreter's last steps would only spoil the answer.
-        _heed(default=False)
     except KeyboardInterrupt:  # before or after the command line could take care of itself
         from cdaf.errors import EXIT_INTERRUPTED as code
-
-        _heed(default=True)
-    return code
+    leave(code)
 
 
-def _heed(*, default: bool) -> None:
-    """Let further interruptions end the process at once, or not reach it any more."""
+def leave(code: int) -> NoReturn:
+    """End the process at once: to take down all its modules takes Python as long as some commands.
+
+    All is told and closed by now, and an interruption would only spoil the answer.
+    """
+    import os
     import signal
+    from contextlib import suppress
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL if default else signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # its reader is gone: nothing is left to be told
+            if stream:  # none where the caller closed it
+                stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -32,7 +32,7 @@ sys.path.insert(0, where)
 os.umask(int(mask, 8))
 os.sched_setaffinity(0, [int(processor)])
 from cdaf.__main__ import main
-sys.exit(main())
+main()
 """
 _RENAMED = f'echo {HOST} > /proc/sys/kernel/hostname && exec "$@"'
 
