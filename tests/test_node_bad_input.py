@@ -269,6 +269,20 @@ def test_a_file_where_others_want_a_folder(tmp_path: Path, registry: Registry) -
     assert "a is a file, and a/b stands below it" in refused(found, ResolveError).message
 
 
+def test_a_file_where_programs_are_linked(tmp_path: Path, registry: Registry) -> None:
+    own = {
+        "node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "bin": {"go": "go.js"}}',
+        "node_modules/x/go.js": "",
+    }
+    registry.add({"name": "x"})
+    told = {"name": "bad", "dependencies": {"x": "1"}, "bundleDependencies": ["x"]}
+    registry.add(told, {**own, "node_modules/.bin": "a file"})
+    found = nodekit.service(tmp_path / "bad", registry, {"dependencies": {"bad": "1"}})
+    said = "bad 1.0.0 has a file node_modules/.bin, and the program go is linked below it"
+    assert said in refused(found, ResolveError).message
+    assert "ENOTDIR" in nodekit.npm("ci", cwd=found.root, registry=registry.url, expect=236)
+
+
 def test_a_platform_without_a_build(tmp_path: Path, registry: Registry) -> None:
     registry.add({"name": "fast", "optionalDependencies": {"fast-linux-x64": "1", "fast-darwin": "1"}})
     registry.add({"name": "fast-linux-x64", "os": ["linux"], "cpu": ["x64"]}, {"f.node": ""})

@@ -109,6 +109,23 @@ def test_everything_that_npm_does_to_files_is_done(tmp_path: Path, registry: Reg
     assert ours(found) == theirs
 
 
+def test_what_a_tarball_has_in_the_way_of_others_goes(tmp_path: Path, registry: Registry) -> None:
+    own = {
+        "node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "bin": {"go": "go.js"}}',
+        "node_modules/x/go.js": "",
+    }
+    registry.add({"name": "x"})
+    bundling = {"name": "bundling", "dependencies": {"x": "1"}, "bundleDependencies": ["x"]}
+    registry.add(bundling, {**own, "node_modules/.bin/go": "no link", "node_modules/.bin/other": "stays"})
+    registry.add({"name": "y"})
+    registry.add({"name": "y", "version": "2.0.0"})
+    registry.add({"name": "odd", "dependencies": {"y": "1"}}, {"node_modules": "a file"})
+    found = nodekit.service(tmp_path / "svc", registry, {"dependencies": {"bundling": "1", "odd": "1", "y": "2"}})
+    theirs = nodekit.installed(tmp_path / "svc", registry.url)
+    assert theirs["/node_modules/bundling/node_modules/.bin/go"] == ("link", "../x/go.js")
+    assert ours(found) == theirs
+
+
 def native(registry: Registry) -> None:
     """Packages for some platforms, and what hangs on them."""
     for cpu in ("x64", "arm64"):

@@ -123,9 +123,18 @@ def test_names_that_escape_are_refused_by_the_wheel_s_name(tmp_path: Path, name:
         ({"%/WHEEL": "Wheel-Version: 2.0\n"}, "wheel version is 2.0"),
         ({"%/WHEEL": "x"}, "wheel version is missing"),
         ({"b-1.0.dist-info/METADATA": "", "%/METADATA": ""}, ""),
-        ({"a.py": "1", "@/purelib/a.py": "2"}, "two of its files have one place"),
+        ({"a.py": "1", "@/purelib/a.py": "2"}, "a.py and a-1.0.data/purelib/a.py both become .*/a.py"),
+        ({"a": "1", "@/purelib/a/b.py": "2"}, "packages/a is a file, and .*/site-packages/a/b.py stands below it"),
+        ({"a": "1", "%/RECORD/x": "2"}, "RECORD is a file, and "),
+        ({"a.py": "", "@/purelib/a-1.0.dist-info/RECORD": "x"}, "/RECORD and what is generated both become .*/RECORD"),
+        ({"a.py": "", "@/platlib/a-1.0.dist-info/INSTALLER": ""}, "/INSTALLER and what is generated both become "),
+        ({"a.py": "", "__pycache__": ""}, "__pycache__ is where the bytecode of modules goes"),
+        ({"a.py": "", "__pycache__/a.cpython-313.pyc/z": ""}, "z is where the bytecode of modules goes"),
         ({"%/entry_points.txt": "no section"}, "entry_points.txt"),
-        ({"%/entry_points.txt": "[console_scripts]\nx = a:b", "@/data/bin/x": ""}, "two of its scripts have one place"),
+        (
+            {"%/entry_points.txt": "[console_scripts]\nx = a:b", "@/data/bin/x": ""},
+            "data/bin/x and what is generated both become bin/x",
+        ),
         ({"%/METADATA": "Name: other\nVersion: 1.0\n"}, "it is a 1.0 by its name, and other 1.0 by its METADATA"),
         ({"%/METADATA": "Name: A\nVersion: 2\n"}, "and A 2 by its METADATA"),
         ({"%/entry_points.txt": "[console_scripts]\nx = \xff:y".encode("latin-1").decode("latin-1")}, "is no script"),
@@ -138,6 +147,13 @@ def test_wheels_that_break_the_rules(tmp_path: Path, files: dict[str, str], told
         return
     with pytest.raises(ResolveError, match=told):
         read(path)
+
+
+def test_an_image_knows_letter_case(tmp_path: Path) -> None:
+    path = pykit.wheel(
+        tmp_path, "a", files={"a.py": "", "A.py": "", "b/x.py": "", "B/X.py": "", "__pycache__/x.pyc": ""}
+    )
+    assert {"a.py", "A.py", "b/x.py", "B/X.py"} <= {each.partition("site-packages/")[2] for each in read(path).files}
 
 
 def test_what_is_no_wheel_at_all(tmp_path: Path) -> None:

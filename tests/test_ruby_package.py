@@ -59,6 +59,8 @@ def test_native_files_are_known(tmp_path: Path) -> None:
         ([member("/etc/passwd")], "an absolute path"),
         ([member("lib//a.rb")], "written oddly"),
         ([member("lib/a.rb")], "'lib/a.rb' is there twice"),
+        ([member("lib/a.rb/b/c")], "lib/a.rb is a file, and lib/a.rb/b/c stands below it"),
+        ([member("lib", tarfile.SYMTYPE, "b")], "lib is a file, and lib/a.rb stands below it"),
         ([member("lib/x", tarfile.SYMTYPE, "/etc/passwd")], "is a link out of it"),
         ([member("lib/x", tarfile.SYMTYPE, "../../x")], "is a link out of it"),
         ([member("lib/x", tarfile.LNKTYPE, "lib/a.rb")], "a hard link"),

@@ -2,7 +2,7 @@
 
 import posixpath
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -133,6 +133,11 @@ def above(paths: Iterable[str]) -> dict[str, str]:
                 break
             found[folder] = path
     return found
+
+
+def stacked(paths: Collection[str]) -> list[str]:
+    """What is wrong with files of which some would stand below others."""
+    return [f"{path} is a file, and {below} stands below it" for path, below in above(paths).items() if path in paths]
 
 
 def folders(path: str) -> Iterator[str]:

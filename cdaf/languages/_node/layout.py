@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from cdaf.errors import ResolveError, faults
 from cdaf.images.content import Content, of_bytes, of_file
 from cdaf.images.plan import Entry, Link, Place, Rewrite, Unpack
 from cdaf.languages._node.collect import Held
@@ -91,6 +92,8 @@ def spreads(
 
 def _superseded(held: Held, inside: set[str]) -> Iterator[str]:
     """What a tarball brings of packages that the lock has from elsewhere at the same place."""
+    if MODULES in held.reading.files and any(path.startswith(f"{held.choice.path}/{MODULES}/") for path in inside):
+        yield MODULES  # a file where others want a folder
     if not held.reading.bundles:
         return
     below = [path for path in held.reading.files if path.startswith(f"{MODULES}/")]
@@ -127,14 +130,38 @@ def with_programs(found: Sequence[Spread], aliases: Sequence[Alias], places: Pla
                 given[link.path] = link
                 owned.setdefault(each.choice.path, {})[link.path] = link
                 known.setdefault(each.choice.path, set()).add(program)
+    _demand_folders(found, given)
     return [
         msgspec.structs.replace(
             each,
+            gone=each.gone | _linked_over(each, given),
             bins=tuple(owned.get(each.choice.path, {}).values()),
             programs=frozenset(known.get(each.choice.path, ())),
         )
         for each in found
     ]
+
+
+def _demand_folders(found: Sequence[Spread], given: Mapping[str, Link]) -> None:
+    """Raise ResolveError for files where programs want a folder for their links: npm fails there."""
+    folders = {posixpath.dirname(path): link for path, link in given.items()}
+    wrong = [
+        f"{each.choice.label} has a file {path}, and the program {posixpath.basename(link.path)} is linked below it"
+        for each in found
+        if each.reading.bundles
+        for path in each.paths()
+        if (link := folders.get(f"{each.prefix}/{path}"))
+    ]
+    if wrong:
+        raise ResolveError(
+            faults("node_modules", wrong), "ask its maintainers for a sound one, or lock another version"
+        )
+
+
+def _linked_over(spread: Spread, given: Mapping[str, Link]) -> set[str]:
+    """Files of a tarball's own `.bin` folders that give way to links."""
+    files = spread.reading.files if spread.reading.bundles else ()
+    return {path for path in files if "/.bin/" in path and f"{spread.prefix}/{path}" in given}
 
 
 def _rank(waiting: tuple[str, str, Spread]) -> tuple[int, list[int], str]:

@@ -116,11 +116,7 @@ def _demand_plain(members: Sequence[Member]) -> None:
     """Raise ValueError for names that leave the folder, and for a file that others want to stand below."""
     wrong = [f"{each.name!r} leaves its folder" for each in members if not _is_plain(each.name)]
     paths = {path for each in members if (path := _path(each)) and not each.target}
-    wrong += [
-        f"{path} is a file, and {below} stands below it"
-        for path, below in listing.above(paths).items()
-        if path in paths
-    ]
+    wrong += listing.stacked(paths)
     if wrong:
         raise ValueError(faults("it", wrong))
 

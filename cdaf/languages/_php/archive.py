@@ -21,7 +21,7 @@ from cdaf import store
 from cdaf.bases import elf
 from cdaf.bases.elf import Elf
 from cdaf.errors import CdafError, ResolveError
-from cdaf.images import content, deflatezip, wheelzip
+from cdaf.images import content, deflatezip, listing, wheelzip
 from cdaf.languages._shared import memo, tree
 from cdaf.languages._shared.tree import Leaf
 from cdaf.net.fetch import KIND
@@ -82,15 +82,9 @@ def _reading(members: list[_Raw], *, whole: bool) -> Reading:
         raise ValueError(", ".join(wrong[:10]) or "it holds no file")
     top = "" if whole else _top(names)
     items = {each.name.removeprefix(top): _item(each) for each in members if each.name.startswith(top)}
-    above = {parent for path in items for parent in _above(path)}
-    if clash := sorted(above & items.keys()):
-        raise ValueError(f"{clash[0]} is both a file and a folder")
+    if clash := listing.stacked(items):
+        raise ValueError(", ".join(clash[:10]))
     return Reading(top, dict(sorted(items.items())), tuple(sorted(set(names) - {top + path for path in items})))
-
-
-def _above(path: str) -> Iterator[str]:
-    while path := path.rpartition("/")[0]:
-        yield path
 
 
 def _is_inside(name: str) -> bool:

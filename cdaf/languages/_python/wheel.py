@@ -9,6 +9,7 @@ import csv
 import hashlib
 import io
 import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import msgspec
 from cdaf.bases import elf
 from cdaf.bases.elf import Elf
 from cdaf.errors import ImageError, ResolveError, faults
-from cdaf.images import content, wheelzip
+from cdaf.images import content, listing, wheelzip
 from cdaf.images.plan import Rewrite
 from cdaf.languages._python import modules, scripts
 from cdaf.languages._python.values import VENV
@@ -40,6 +41,7 @@ _LICENSES = {
     "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
 }
+_UNDER_BYTECODE = re.compile(r"(?:^|/)__pycache__(?:$|/[^/]+\.pyc/)")  # a file for the folder, a folder for a file
 _LARGEST = 1 << 24  # of what is held in memory: deflate makes a gigabyte out of a megabyte
 
 
@@ -201,12 +203,11 @@ def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     rewrites = _rewrites(info, python)
     skip = [f"{info}/{name}" for name in _DROPPED if f"{info}/{name}" in inside]
     written = list(_scripts(inside, info, skip))
-    placed = {_placed(name, rewrites, python): found for name, found in inside.items() if name not in skip}
-    if len(placed) + len(skip) != len(inside):
-        raise ValueError("two of its files have one place")
-    if len({*placed, *(each.path for each in written)}) < len(placed) + len(written):
-        raise ValueError("two of its scripts have one place")
     written.append(Written(f"{site_packages(python)}/{info}/INSTALLER", INSTALLER))
+    places = {name: _placed(name, rewrites, python) for name in inside if name not in skip}
+    names = (*(each.path for each in written), f"{site_packages(python)}/{info}/RECORD")
+    _demand_apart([*((name, path) for name, path in places.items()), *(("what is generated", path) for path in names)])
+    placed = {path: inside[name] for name, path in places.items()}
     rows = {path: (found.digest, found.size) for path, found in placed.items()}
     rows |= {each.path: (_base64(hashlib.sha256(each.data).digest()), len(each.data)) for each in written}
     record = Written(f"{site_packages(python)}/{info}/RECORD", _record(rows, info, python))
@@ -218,6 +219,21 @@ def _reading(inside: Mapping[str, Inside], info: str, python: str) -> Reading:
     tags = tuple(told.get("tag", ()))
     native = {path: found.native for path, found in placed.items() if found.native}
     return Reading(files, tuple(sorted(skip)), used, (*written, record), version, tags, license_of(metadata), native)
+
+
+def _demand_apart(placed: Sequence[tuple[str, str]]) -> None:
+    """Raise ValueError for files, by what each is and where it goes, of which two cannot both be there."""
+    owners: dict[str, str] = {}
+    wrong = []
+    for name, path in placed:
+        if path in owners:
+            wrong.append(f"{owners[path]} and {name} both become {path}")
+        elif _UNDER_BYTECODE.search(path):
+            wrong.append(f"{name} is where the bytecode of modules goes")
+        owners.setdefault(path, name)
+    wrong += listing.stacked(owners)
+    if wrong:
+        raise ValueError(faults("its files", wrong))
 
 
 def _headers(data: bytes) -> dict[str, list[str]]:

@@ -74,7 +74,7 @@ def _inflated(reader: Reader) -> bytes:
 
 
 def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
-    from cdaf.images import tarread
+    from cdaf.images import listing, tarread
 
     names: list[str] = []
     native: dict[str, Elf] = {}
@@ -95,7 +95,7 @@ def _members(reader: Reader) -> tuple[list[str], dict[str, Elf], list[str]]:
                     held.seek(member.offset)
                     found = elf.of_bytes(held.read(member.size), entrance(member.name))
                     native |= {member.name: found} if found else {}
-    return names, native, wrong
+    return names, native, wrong or listing.stacked(seen)
 
 
 def _fault(member: Member, seen: set[str]) -> str:

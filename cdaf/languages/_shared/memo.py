@@ -8,7 +8,7 @@ import msgspec
 from cdaf import store
 
 _KIND = "answers"
-_REVISION = "4"  # a change to any stored type, or to how an answer is found, is a new revision
+_REVISION = "5"  # a change to any stored type, or to how an answer is found, is a new revision
 
 T = TypeVar("T")
 
