@@ -252,6 +252,22 @@ def test_checks_on_a_base_of_their_own_have_everything(tmp_path: Path, registry:
     assert paths >= {"/app/node_modules/one", "/app/package.json"}
 
 
+def test_native_files_of_checks_have_to_fit_their_base(tmp_path: Path, registry: Registry) -> None:
+    registry.add({"name": "one"})
+    registry.add({"name": "odd", "cpu": ["x64", "arm64"]}, {"odd.node": elf(62)})
+    wrong = r"linux/arm64, checks: odd 1\.0\.0: odd/odd.node is for amd64"
+    for number, where in enumerate(("", 'image = "node:22"\n')):
+        config = f'{nodekit.CONFIG}[smoke]\nchecks = ["x"]\ngroup = "dev"\n{where}'
+        folder = tmp_path / str(number)
+        found = service(folder, registry, ["one"], config=config, devDependencies={"odd": "1"})
+        both = pins.Pins(bases=(*nodekit.pinned().bases, *nodekit.pinned(reference="node:22").bases))
+        with pytest.raises(ResolveError, match=wrong):
+            nodekit.through(found, both)
+        config = config.replace("[image]\n", '[image]\nunaudited = ["odd/*.node"]\n')
+        found = service(folder, registry, ["one"], config=config, devDependencies={"odd": "1"})
+        assert nodekit.through(found, both)[1].plans.smoke
+
+
 def test_files_are_left_out_by_patterns(tmp_path: Path, registry: Registry, warned: list[str]) -> None:
     registry.add({"name": "one", "bin": "cli.js"}, {"index.js": "", "README.md": "", "docs/a.txt": "", "cli.js": ""})
     config = nodekit.CONFIG.replace(

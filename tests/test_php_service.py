@@ -215,3 +215,17 @@ def test_a_native_program_that_the_base_cannot_run_is_named(tmp_path: Path) -> N
     (tmp_path / "svc/cdaf.toml").write_text(phpkit.CONFIG + '[image]\nunaudited = ["acme/native/bin/*"]\n')
     makers.commit(tmp_path / "svc")
     assert "acme/native/lib/x.so" in cdaf("package", tmp_path / "svc").stderr
+
+
+def test_a_native_program_of_the_checks_is_held_against_their_base(tmp_path: Path) -> None:
+    path = phpkit.archive(
+        tmp_path / "archives/native.zip", {"bin/tool": elves.make("s390x", kind=2)}, executable=("bin/tool",)
+    )
+    native = phpkit.entry("acme/native", path, bin=["bin/tool"])
+    config = phpkit.CONFIG + CHECKS + 'group = "dev"\n'
+    phpkit.service(tmp_path / "svc", [thing(tmp_path)], [native], config=config, files={"smoke/check.php": "<?php\n"})
+    told = cdaf("package", tmp_path / "svc", expect=4)
+    assert ", checks: acme/native 1.0.0: acme/native/bin/tool is for s390x" in told.stderr
+    (tmp_path / "svc/cdaf.toml").write_text(config + '[image]\nunaudited = ["acme/native/bin/*"]\n')
+    makers.commit(tmp_path / "svc")
+    cdaf("package", tmp_path / "svc")

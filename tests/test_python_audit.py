@@ -55,8 +55,11 @@ def heard() -> Iterator[list[str]]:
     progress.use(progress.Silent())
 
 
-def planned(found: project.Project, facts: Facts = FACTS) -> Planned:
+def planned(found: project.Project, facts: Facts = FACTS, checks: Facts | None = None) -> Planned:
     pins = pykit.pinned(facts, platforms=found.settings.image.platforms)
+    if checks:
+        other = pykit.pinned(checks, "python:3.13-alpine", platforms=found.settings.image.platforms)
+        pins = msgspec.structs.replace(pins, bases=(*pins.bases, *other.bases))
     builds = python.pin(found, dict.fromkeys(found.settings.image.platforms, facts))
     pins = msgspec.structs.replace(pins, builds=builds)
     return python.plan(found, python.collect(found, python.resolve(found, pins)))
@@ -154,6 +157,51 @@ def test_patterns_take_files_out_of_the_audit(tmp_path: Path, index: pykit.Index
 def test_files_that_are_left_out_are_not_audited(tmp_path: Path, index: pykit.Index) -> None:
     pykit.wheel(index.folder, "needy", files={"needy/__init__.py": "", "needy/gui/_x.so": GL})
     planned(service(tmp_path / "svc", index, "needy", more='exclude = ["needy/gui/**"]\n'))
+
+
+def checked(
+    folder: Path, index: pykit.Index, main: str, smoke: str, more: str = "", config: str = ""
+) -> project.Project:
+    """A service with checks; the packages are of its image and of its checks."""
+    asks = f'dependencies = ["{main}"]\n[dependency-groups]\nsmoke = ["{smoke}"]\n'
+    told = CONFIG.replace("[image]\n", f"[image]\nbytecode = false\n{more}")
+    told += f'[smoke]\ngroup = "smoke"\nchecks = ["tester"]\nhealth = "/healthz"\n{config}'
+    return pykit.service(folder, index, asks, told, {"smoke/test_it.py": ""})
+
+
+def test_the_packages_of_checks_are_audited_on_top_of_the_image(tmp_path: Path, index: pykit.Index) -> None:
+    pykit.wheel(index.folder, "tester", files={"tester/_x.abi3.so": GL})
+    pykit.wheel(index.folder, "one", files={"one/_x.abi3.so": GL})
+    with pytest.raises(ResolveError) as told:
+        planned(checked(tmp_path / "svc", index, "one", "tester"))
+    assert "native files that the base cannot load: 2 faults" in told.value.message
+    assert "linux/amd64: one 1.0: one/_x.abi3.so needs libGL.so.1, which python:3.13-slim" in told.value.message
+    assert "linux/amd64, checks: tester 1.0: tester/_x.abi3.so needs libGL.so.1" in told.value.message
+    named = 'unaudited = ["tester/_x.abi3.so", "one/*"]\n'
+    assert planned(checked(tmp_path / "two", index, "one", "tester", named)).plans.smoke
+
+
+def test_checks_have_the_libraries_of_the_image_but_not_the_image_those_of_its_checks(
+    tmp_path: Path, index: pykit.Index
+) -> None:
+    pykit.wheel(index.folder, "user", files={"user/_x.abi3.so": elves.make(needed=["libelse.so.2"])})
+    pykit.wheel(index.folder, "owner", files={"owner/libelse.so": elves.make(soname="libelse.so.2")})
+    assert planned(checked(tmp_path / "svc", index, "owner", "user")).plans.smoke
+    with pytest.raises(ResolveError, match=r"linux/amd64: user 1\.0: user/_x\.abi3\.so needs libelse\.so\.2"):
+        planned(checked(tmp_path / "two", index, "user", "owner"))
+
+
+def test_the_packages_of_checks_are_held_against_the_base_of_the_checks(tmp_path: Path, index: pykit.Index) -> None:
+    needy = elves.make(needed=["libc.so.6"], versions={"libc.so.6": ["GLIBC_2.38"]})
+    pykit.wheel(index.folder, "tester", files={"tester/_x.abi3.so": needy})
+    pykit.wheel(index.folder, "one")
+    found = checked(tmp_path / "svc", index, "one", "tester", config='image = "python:3.13-alpine"\n')
+    assert planned(found, checks=FACTS).plans.smoke
+    old = msgspec.structs.replace(FACTS, libc_version="2.36")
+    with pytest.raises(ResolveError) as told:
+        planned(found, checks=old)
+    line = "linux/amd64, checks: tester 1.0: tester/_x.abi3.so needs glibc 2.38, and python:3.13-alpine has glibc 2.36"
+    assert line in told.value.message
 
 
 def test_the_services_own_files_are_audited(tmp_path: Path, index: pykit.Index) -> None:

@@ -17,7 +17,7 @@ from cdaf.languages import ruby
 from cdaf.languages._ruby import settings, source
 from cdaf.languages._ruby.values import Choice, Spec
 from cdaf.projects import pins, project
-from tests import makers, rubykit
+from tests import elves, makers, rubykit
 from tests.rubykit import BOTH, HOME, INDEX, Index
 
 GEMFILE = 'source "https://gems.example.invalid"\n\ngem "a"\n'
@@ -227,6 +227,22 @@ def test_checks_on_a_base_of_their_own_get_their_own_forms(index: Index, tmp_pat
     assert gems(smoke=False) == {"n-1.0-x86_64-linux-gnu"}
     assert gems(smoke=True) == {"n-1.0-x86_64-linux-musl", "check-1.0.0"}
     assert planned.plans.smoke[0].base is not None
+
+
+@pytest.mark.parametrize("where", ["", 'image = "ruby:3.4-alpine"\n'], ids=["on the image", "alone"])
+def test_native_files_of_checks_have_to_fit_their_base(index: Index, tmp_path: Path, where: str) -> None:
+    index.add("check", files={"lib/check.so": elves.make("s390x", symbols=["Init_check"])})
+    lock = rubykit.lock({"a (1.0.0)": ["b"], "b (2.0)": [], "check (1.0.0)": []}, ["a", "check"])
+    gemfile = GEMFILE + 'gem "check", group: :smoke\n'
+    config = f'{rubykit.CONFIG}[smoke]\ngroup = "smoke"\nchecks = ["ruby", "smoke/c.rb"]\n{where}'
+    found = rubykit.service(tmp_path / "svc", gemfile, lock, {"smoke/c.rb": "1\n"}, config)
+    bases = (*rubykit.pinned().bases, *rubykit.pinned(reference="ruby:3.4-alpine").bases)
+    kept = msgspec.structs.replace(rubykit.pinned(archives=ruby.pin_archives(found, ())), bases=bases)
+    with pytest.raises(ResolveError, match=r", checks: check 1\.0\.0: check-1\.0\.0/lib/check\.so is for s390x"):
+        rubykit.through(found, kept)
+    config += '[image]\nunaudited = ["check-1.0.0/lib/*.so"]\n'
+    found = rubykit.service(tmp_path / "two", gemfile, lock, {"smoke/c.rb": "1\n"}, config)
+    assert rubykit.through(found, kept)[1].plans.smoke
 
 
 def test_a_login_for_git_is_told_nowhere(index: Index, tmp_path: Path) -> None:

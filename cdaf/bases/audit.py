@@ -64,10 +64,14 @@ class _Image(msgspec.Struct, frozen=True):
     names: dict[str, list[File]]
 
 
-def misfits(files: Sequence[File], base: Base) -> tuple[list[Misfit], list[Misfit]]:
-    """What must be mended, and what is only worth knowing."""
-    image = _Image(base, {each.path: each for each in files}, {})
-    for each in files:
+def misfits(files: Sequence[File], base: Base, below: Sequence[File] = ()) -> tuple[list[Misfit], list[Misfit]]:
+    """What must be mended, and what is only worth knowing.
+
+    The files may need those `below`, which stand between the base and them, and are not judged themselves.
+    """
+    together = [*below, *files]
+    image = _Image(base, {each.path: each for each in together}, {})
+    for each in together:
         for name in {posixpath.basename(each.path), each.elf.soname} - {""}:
             image.names.setdefault(name, []).append(each)
     found = [wrong for each in files for wrong in _misfits(image, each)]

@@ -23,16 +23,24 @@ from cdaf.projects.project import Project
 def demand(
     project: Project,
     laid: Sequence[tuple[Target, Sequence[Spread]]],
+    checks: Sequence[tuple[Target, Sequence[Spread], Sequence[Spread]]],
     made: Mapping[str, Place],
     generated: Generated,
 ) -> None:
-    """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
+    """Hold the native files of all images and of their checks against their bases. Raises ResolveError, ProjectError.
+
+    `checks` are packages, and those of the image that they stand on.
+    """
     own = audit.own(project, made, generated)
-    audit.demand(project, [(target.base, [*_files(spread, target), *_own(own)]) for target, spread in laid])
+    found = [audit.Laid(target.base, [*_files(spread, target), *_own(own)]) for target, spread in laid]
+    for target, spread, before in checks:
+        below = [] if target.smoke else [*_files(before, target), *_own(own)]
+        found.append(audit.Laid(target.base, [*_files(spread, target, before)], below, checks=True))
+    audit.demand(project, found)
 
 
-def _files(spread: Sequence[Spread], target: Target) -> Iterator[File]:
-    excused = _excused(spread, target)
+def _files(spread: Sequence[Spread], target: Target, before: Sequence[Spread] = ()) -> Iterator[File]:
+    excused = _excused([*before, *spread], target)
     for each in spread:
         if each.choice.name in excused:
             continue

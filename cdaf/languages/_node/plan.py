@@ -51,15 +51,18 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     images: list[ImagePlan] = []
     smoke: list[SmokePlan] = []
     laid: list[tuple[Target, Sequence[Spread]]] = []
+    checks: list[tuple[Target, Sequence[Spread], Sequence[Spread]]] = []
     for target in resolve.targets(project, collection.lock.pins):
+        spread: list[Spread] = []
         if not target.smoke:
             spread = _spread(work, target, collection.lock.pins)
             laid.append((target, spread))
             images.append(_image(work, target, spread))
         if project.settings.smoke.checks and target.smoke == bool(project.settings.smoke.image):
-            smoke.append(_checks(work, target, collection.lock.pins))
+            checks.append((target, _checked(work, target, collection.lock.pins), spread))
+            smoke.append(_checks(work, target, checks[-1][1]))
     shared.tell_idle(project.settings.image.exclude, work.used)
-    audit.demand(project, laid, outputs, generated)
+    audit.demand(project, laid, checks, outputs, generated)
     told = lockfile.table(project.root / "package.json").get("license")
     plans, license_ = Plans(1, tuple(images), tuple(smoke)), told if isinstance(told, str) else ""
     return languages.Planned(plans, generated, work.kept, license=license_)
@@ -131,13 +134,17 @@ def _manifest(work: _Work) -> list[Entry]:
     return [Place(frame.generate(work.generated, _MANIFEST, path.read_bytes(), "service"), f"{FOLDER}/{_MANIFEST}")]
 
 
-def _checks(work: _Work, target: Target, pins: Pins) -> SmokePlan:
-    """The checks' layers on top of the image, or whole on a base of their own."""
-    project = work.project
+def _checked(work: _Work, target: Target, pins: Pins) -> list[Spread]:
+    """The checks' own packages at their places."""
     held = [each for each in work.held if target.platform in each.choice.smoke]
     aliases = _aliases(work, target, smoke=True)
     made = _scripted(work, held, aliases, target, pins) if target.smoke else {}
-    spread = layout.spreads(held, aliases, work.places, made=made)
+    return layout.spreads(held, aliases, work.places, made=made)
+
+
+def _checks(work: _Work, target: Target, spread: Sequence[Spread]) -> SmokePlan:
+    """The checks' layers on top of the image, or whole on a base of their own."""
+    project, aliases = work.project, _aliases(work, target, smoke=True)
     entries = [*layout.links(aliases, work.places), *(entry for each in spread for entry in _entries(work, each))]
     return frame.checks(
         project,

@@ -18,16 +18,27 @@ def demand(
     project: Project,
     bases: Sequence[Base],
     spreads: Sequence[Spread],
+    checks: tuple[Sequence[Base], Sequence[Spread]],
     made: Mapping[str, Place],
     generated: Generated,
 ) -> None:
-    """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
+    """Hold the native files of all images and of their checks against their bases. Raises ResolveError, ProjectError.
+
+    `checks` are their bases and packages; on the images' own bases they stand on top of the images.
+    """
     own = audit.own(project, made, generated)
     files = [
         *_archived(spreads),
         *(File(f"{frame.FOLDER}/{name}", name, audit.SERVICE, each, False) for name, each in own.items()),
     ]
-    audit.demand(project, [(base, files) for base in bases])
+    below, checked = () if project.settings.smoke.image else files, [*_archived(checks[1])]
+    audit.demand(
+        project,
+        [
+            *(audit.Laid(base, files) for base in bases),
+            *(audit.Laid(base, checked, below, checks=True) for base in checks[0]),
+        ],
+    )
 
 
 def _archived(spreads: Sequence[Spread]) -> Iterator[File]:

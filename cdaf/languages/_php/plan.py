@@ -29,14 +29,19 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     own = _own(project, made.places, made.generated)
     platforms = project.settings.image.platforms
     bases = [_base(project, collection, each) for each in platforms]
-    audit.demand(project, bases, spreads, made.places, made.generated)
+    checked = _checked(project, collection, spreads)
+    other = project.settings.smoke.image
+    checks = [_base(project, collection, each, other) for each in platforms if checked is not None]
+    audit.demand(project, bases, spreads, (checks, _laid(project, checked or ())), made.places, made.generated)
     main, contents = _written(project, collection, spreads, own, dev=False)
     kept |= contents
     images = tuple(_image(project, each, spreads, main, made) for each in bases)
     smoke: tuple[SmokePlan, ...] = ()
     if project.settings.smoke.checks:
-        laid, more = _checks(project, collection, spreads, own, made.generated)
-        kept |= more
+        laid: list[Entry] = []
+        if checked is not None:
+            laid, more = _checks(project, collection, checked, own, made.generated)
+            kept |= more
         smoke = tuple(_smoke(project, collection, each, laid) for each in platforms)
     license_ = lockfile.license_of(project.root)
     return languages.Planned(Plans(1, images, smoke), made.generated, kept, license=license_)
@@ -119,25 +124,33 @@ def _base(project: Project, collection: languages.Collection, name: str, referen
     return pinned.base(collection.lock.pins, reference or base_of(project), name)
 
 
+def _checked(project: Project, collection: languages.Collection, spreads: Sequence[Spread]) -> list[Spread] | None:
+    """All packages that the checks see, those of developers among them; None when they see what the image has."""
+    dev = project.settings.smoke.group is not None
+    whole = project.settings.smoke.image is not None
+    if not project.settings.smoke.checks or not (dev or whole):
+        return None
+    listed = _spreads(collection, dev=dev)
+    image = {} if whole else {each.package.name: each for each in spreads}
+    return [image.get(each.package.name, each) for each in listed]
+
+
+def _laid(project: Project, checked: Sequence[Spread]) -> list[Spread]:
+    """Of the checks' packages those that the image does not have; on a base of their own all."""
+    return [each for each in checked if project.settings.smoke.image or each.package.dev]
+
+
 def _checks(
     project: Project,
     collection: languages.Collection,
-    spreads: Sequence[Spread],
+    checked: Sequence[Spread],
     own: Mapping[str, Content],
     generated: Generated,
 ) -> tuple[list[Entry], dict[str, Content]]:
-    """What the checks have beside the image's own packages: those of developers, on a base of its own all."""
-    dev = project.settings.smoke.group is not None
-    whole = project.settings.smoke.image is not None
-    if not dev and not whole:
-        return [], {}
-    listed = _spreads(collection, dev=dev)
-    if not whole:
-        image = {each.package.name: each for each in spreads}
-        listed = [image.get(each.package.name, each) for each in listed]
-    written, contents = _written(project, collection, listed, own, dev=dev)
-    laid = [each for each in listed if whole or each.package.dev]
-    return [*(entry for each in laid for entry in spread.entries(each, generated)), *written], contents
+    """What the checks have beside the image's own packages: those of developers, on a base of their own all."""
+    written, contents = _written(project, collection, checked, own, dev=project.settings.smoke.group is not None)
+    laid = [entry for each in _laid(project, checked) for entry in spread.entries(each, generated)]
+    return [*laid, *written], contents
 
 
 def _smoke(project: Project, collection: languages.Collection, name: str, laid: Sequence[Entry]) -> SmokePlan:

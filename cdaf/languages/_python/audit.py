@@ -21,19 +21,26 @@ from cdaf.projects.project import Project
 def demand(
     project: Project,
     laid: Sequence[tuple[Target, Sequence[Spread]]],
+    checks: Sequence[tuple[Target, Sequence[Spread], Sequence[Spread]]],
     made: Mapping[str, Place],
     generated: Generated,
     folder: str,
 ) -> None:
-    """Hold the native files of all images against their bases.
+    """Hold the native files of all images and of their checks against their bases.
 
-    Raises ResolveError with everything that a base cannot load, ProjectError for patterns that name no native file.
+    `checks` are packages, and those of the image that they stand on. Raises ResolveError with everything that a base
+    cannot load, ProjectError for patterns that name no native file.
     """
     own = audit.own(project, made, generated, modules.entrance)
-    audit.demand(
-        project,
-        [(target.base, [*_archived(spread, target), *_own(own, folder, target)]) for target, spread in laid],
-    )
+
+    def files(target: Target, spread: Sequence[Spread]) -> list[File]:
+        return [*_archived(spread, target), *_own(own, folder, target)]
+
+    found = [audit.Laid(target.base, files(target, spread)) for target, spread in laid]
+    for target, spread, before in checks:
+        below = [] if target.smoke else files(target, before)
+        found.append(audit.Laid(target.base, [*_archived(spread, target)], below, checks=True))
+    audit.demand(project, found)
 
 
 def _archived(spread: Sequence[Spread], target: Target) -> Iterator[File]:

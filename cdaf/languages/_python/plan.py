@@ -30,12 +30,14 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     targets = resolve.targets(project, collection.lock.pins)
     made = _made(project, collection, generated)
     images: list[ImagePlan] = []
-    smoke = []
+    smoke: list[SmokePlan] = []
     laid: list[tuple[Target, list[Spread]]] = []
+    checks: list[tuple[Target, list[Spread], list[Spread]]] = []
     used: set[str] = set()
     for target in targets:
         if target.smoke:
-            smoke.append(_checks(project, collection, choices, target, (), generated))
+            checks.append((target, _checked(project, collection, choices, target), []))
+            smoke.append(_checks(project, *checks[-1], generated))
             continue
         chosen = [choice for choice in choices if target.platform in choice.main]
         spread = content.spreads(project.root, chosen, collection.archives, target)
@@ -43,9 +45,10 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         laid.append((target, spread))
         images.append(_image(project, target, spread, made, generated))
         if project.settings.smoke.checks and not project.settings.smoke.image:
-            smoke.append(_checks(project, collection, choices, target, spread, generated))
+            checks.append((target, _checked(project, collection, choices, target), spread))
+            smoke.append(_checks(project, *checks[-1], generated))
     shared.tell_idle(project.settings.image.exclude, used)
-    audit.demand(project, laid, made, generated, frame.FOLDER)
+    audit.demand(project, laid, checks, made, generated, frame.FOLDER)
     kept: dict[str, Content] = {}
     if project.settings.image.bytecode:
         contents = _contents(project, collection, generated)
@@ -89,17 +92,18 @@ def _image(
     return frame.image(project, target.base, layers, _environment(target), _PROBE)
 
 
+def _checked(
+    project: Project, collection: languages.Collection, choices: Sequence[Choice], target: Target
+) -> list[Spread]:
+    """The checks' own packages."""
+    chosen = [choice for choice in choices if target.platform in choice.smoke]
+    return content.spreads(project.root, chosen, collection.archives, target)
+
+
 def _checks(
-    project: Project,
-    collection: languages.Collection,
-    choices: Sequence[Choice],
-    target: Target,
-    before: Sequence[Spread],
-    generated: Generated,
+    project: Project, target: Target, spread: Sequence[Spread], before: Sequence[Spread], generated: Generated
 ) -> SmokePlan:
     """The checks' layers on top of the image, or whole on a base of their own."""
-    chosen = [choice for choice in choices if target.platform in choice.smoke]
-    spread = content.spreads(project.root, chosen, collection.archives, target)
     again = content.repeated(spread, before, target)
     entries = [entry for each in spread for entry in content.entries(each, target, again, generated)]
     skeleton = content.skeleton(target, generated) if target.smoke else ()

@@ -18,12 +18,20 @@ from cdaf.projects.project import Project
 def demand(
     project: Project,
     laid: Sequence[tuple[Target, Sequence[Spread]]],
+    checks: Sequence[tuple[Target, Sequence[Spread], Sequence[Spread]]],
     made: Mapping[str, Place],
     generated: Generated,
 ) -> None:
-    """Hold the native files of all images against their bases. Raises ResolveError, ProjectError."""
+    """Hold the native files of all images and of their checks against their bases. Raises ResolveError, ProjectError.
+
+    `checks` are gems, and those of the image that they stand on.
+    """
     own = audit.own(project, made, generated, package.entrance)
-    audit.demand(project, [(target.base, [*_gems(spread, target), *_own(own)]) for target, spread in laid])
+    found = [audit.Laid(target.base, [*_gems(spread, target), *_own(own)]) for target, spread in laid]
+    for target, spread, before in checks:
+        below = [] if target.smoke else [*_gems(before, target), *_own(own)]
+        found.append(audit.Laid(target.base, [*_gems(spread, target)], below, checks=True))
+    audit.demand(project, found)
 
 
 def _gems(spread: Sequence[Spread], target: Target) -> Iterator[File]:

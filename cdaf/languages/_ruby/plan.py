@@ -35,10 +35,12 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
     images: list[ImagePlan] = []
     smoke: list[SmokePlan] = []
     laid: list[tuple[Target, Sequence[Spread]]] = []
+    checks: list[tuple[Target, Sequence[Spread], Sequence[Spread]]] = []
     used: set[str] = set()
     for target in resolve.targets(project, lock.pins):
         spread = _spread(project, collection, parts, target)
         if target.smoke:
+            checks.append((target, spread, ()))
             smoke.append(_checks(project, read, target, spread, generated, kept))
             continue
         main = [each for each in spread if target.platform in each.part.choice.main]
@@ -47,9 +49,10 @@ def plan(project: Project, collection: languages.Collection) -> languages.Planne
         images.append(_image(project, read, target, main, made, generated, kept))
         if project.settings.smoke.checks and not project.settings.smoke.image:
             only = [each for each in spread if target.platform not in each.part.choice.main]
+            checks.append((target, only, main))
             smoke.append(_checks(project, read, target, only, generated, kept))
     shared.tell_idle(project.settings.image.exclude, used)
-    audit.demand(project, laid, made, generated)
+    audit.demand(project, laid, checks, made, generated)
     return languages.Planned(Plans(1, tuple(images), tuple(smoke)), generated, kept)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from cdaf import progress
 from cdaf.bases import audit, elf
 from cdaf.bases.audit import File, Misfit
@@ -18,25 +20,40 @@ from cdaf.projects.project import Project
 SERVICE = "the service's own files"  # as messages call them
 
 
-def demand(project: Project, laid: Sequence[tuple[Base, Sequence[File]]]) -> None:
-    """Hold the native files of all images against their bases.
+class Laid(msgspec.Struct, frozen=True):
+    """The native files of an image, or with `checks` of the environment of its checks.
+
+    Checks that run on top of the image have its files `below` theirs; those on a base of their own have none.
+    """
+
+    base: Base
+    files: Sequence[File]
+    below: Sequence[File] = ()
+    checks: bool = False
+
+    @property
+    def label(self) -> str:
+        """For people: the platform, and whether it is the checks'."""
+        return f"{self.base.platform}, checks" if self.checks else self.base.platform
+
+
+def demand(project: Project, laid: Iterable[Laid]) -> None:
+    """Hold the native files of all images, and of their checks, against their bases.
 
     Raises ResolveError with everything that a base cannot load, ProjectError for patterns that name no native file.
     """
     wrong, idle = [], set(project.settings.image.unaudited)
-    for base, files in laid:
-        idle -= {pattern for pattern in idle if matching(pattern, (each.name for each in files))}
-        loaded, others = audit.misfits(files, base)
-        wrong += [f"{base.platform}: {line}" for line in audit.faults(_audited(project, loaded))]
+    for each in laid:
+        idle -= {pattern for pattern in idle if matching(pattern, (file.name for file in each.files))}
+        loaded, others = audit.misfits(each.files, each.base, each.below)
+        wrong += [f"{each.label}: {line}" for line in audit.faults(_audited(project, loaded))]
         for line in audit.notes(_audited(project, others)):
-            progress.note(f"{base.platform}: {line}; its package may do without")
+            progress.note(f"{each.label}: {line}; its package may do without")
     if idle:
-        raise ProjectError(
-            faults("image.unaudited", [f"{each!r} matches no native file of the image" for each in sorted(idle)]),
-            "correct the patterns, or leave them out",
-        )
+        unmatched = [f"{each!r} matches no native file of the image or of its checks" for each in sorted(idle)]
+        raise ProjectError(faults("image.unaudited", unmatched), "correct the patterns, or leave them out")
     if wrong:
-        hint = "mend each; a file that the service gets by without may be named in image.unaudited"
+        hint = "mend each; a file that the service or its checks get by without may be named in image.unaudited"
         raise ResolveError(faults("native files that the base cannot load", wrong), hint)
 
 
