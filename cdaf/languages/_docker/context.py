@@ -54,7 +54,7 @@ def gather(project: Project, found: list[str]) -> Context:
         if not where.startswith(IMAGE)
     }
     beside = _beside(project, found)
-    inputs = [project.repository / settings.contexts[name] for name in named]
+    inputs = [Path(os.path.realpath(project.repository / settings.contexts[name])) for name in named]
     inputs += [leaf.path for leaf in (*leaves, *beside)] if settings.context else [top]
     return Context(leaves, beside, named, tuple(inputs))
 
@@ -116,13 +116,13 @@ def _beside(project: Project, found: list[str]) -> tuple[Leaf, ...]:
 
 
 def _leaves(top: Path, entries: Iterable[git.Tracked], key: str, found: list[str]) -> tuple[Leaf, ...]:
-    leaves = []
+    leaves, real = [], os.path.realpath(top)  # a named folder may be reached by a link
     for entry in entries:
         path = top / entry.name
         if entry.mode == _LINK and path.is_symlink():
             target = str(path.readlink())
             # Not Path.resolve: below Python 3.13 it raises RuntimeError for links in a circle.
-            if target.startswith("/") or not Path(os.path.realpath(path)).is_relative_to(top):
+            if target.startswith("/") or not Path(os.path.realpath(path)).is_relative_to(real):
                 found.append(f"{key}: {entry.name} is a symbolic link out of the context, to {target}")
             leaves.append(Leaf(entry.name, path, link=target))
         elif entry.mode in (_FILE, _EXECUTABLE) and path.is_file() and not path.is_symlink():
