@@ -168,9 +168,12 @@ def _odd_config(content: dict[str, bytes], digest: str, layer: str) -> None:
     made = json.dumps(manifest).encode()
     for each in (data, made):
         content[BLOBS + hashlib.sha256(each).hexdigest()] = each
-    content["manifest.toml"] = content["manifest.toml"].replace(
-        digest.encode(), hashlib.sha256(made).hexdigest().encode()
-    )
+    for name in ("manifest.toml", "images/index.json"):
+        content[name] = content[name].replace(digest.encode(), hashlib.sha256(made).hexdigest().encode())
+
+
+def _other_index(content: dict[str, bytes], digest: str, layer: str) -> None:
+    content["images/index.json"] = content["images/index.json"].replace(digest.encode(), layer.encode())
 
 
 @pytest.mark.parametrize(
@@ -178,6 +181,7 @@ def _odd_config(content: dict[str, bytes], digest: str, layer: str) -> None:
     [
         (_odd_config, "config cannot be read"),
         (_other_digest, "0 is missing"),
+        (_other_index, "images/index.json: names sha256:"),
         (_no_layer, "is missing"),
         (_renamed, "holds other bytes than its name says"),
         (_no_config, "is missing"),

@@ -58,6 +58,7 @@ def check(file: int, size: int) -> Intact | Damaged:
     if manifest and plans:
         wrong += rules.reference_faults(manifest, plans, known) + rules.archive_faults(manifest, hashes)
         wrong += rules.form_faults(manifest, plans)
+        wrong += rules.image_faults(manifest, lambda name: _bytes(file, intact.get(name)))
     if wrong or manifest is None or plans is None:
         return Damaged(tuple(dict.fromkeys(wrong)), next((error.hint for error in errors), _HINT))
     return Intact(manifest, plans, tuple((member, hashes[member.name]) for member in index.members))
@@ -109,6 +110,10 @@ def _content_faults(index: zipread.Index, digests: Sequence[Digest], listed: Map
         for member, digest in zip(index.members, digests, strict=True)
         if member.crc != digest.crc and listed.get(member.name, digest.sha256) == digest.sha256
     ]
+
+
+def _bytes(file: int, member: Found | None) -> bytes | None:
+    return zipread.read(file, member.data, member.size) if member else None
 
 
 def _decoded(

@@ -1,7 +1,7 @@
 """What a bundle of format 1 must satisfy beyond being a canonical zip: folders, SHA256SUMS, whole references."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cdaf.bundles import zipform
 from cdaf.bundles.manifest import Manifest
@@ -79,9 +79,15 @@ def _sealed(manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What a bundle holds of images that are sealed whole, as far as the manifest names it."""
     for each in manifest.images:
         if each.sealed:
-            yield f"image of {each.platform}", f"{sealed.FOLDER}/index.json"
+            yield f"image of {each.platform}", sealed.INDEX
             for digest in (each.digest, *(one.digest for one in each.layers)):
                 yield f"image of {each.platform}", sealed.member(digest)
+
+
+def image_faults(manifest: Manifest, read: Callable[[str], bytes | None]) -> list[str]:
+    """In what images that are sealed whole are not those of the manifest; `read` gives members that are intact."""
+    digests = {each.platform: each.digest for each in manifest.images if each.sealed}
+    return [zipform.shown(fault) for fault in sealed.faults_of(read, digests)] if digests else []
 
 
 def form_faults(manifest: Manifest, plans: Plans) -> list[str]:

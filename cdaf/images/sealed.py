@@ -16,6 +16,7 @@ from cdaf.images.oci import Descriptor, Image, Layer
 from cdaf.images.plan import BasePin
 
 FOLDER = "images"
+INDEX = f"{FOLDER}/index.json"
 BLOBS = f"{FOLDER}/blobs/sha256/"
 _KIND = "blobs"
 _HINT = "package the service again"
@@ -58,6 +59,17 @@ class _Run(msgspec.Struct, frozen=True):
     Healthcheck: _Probe | None = None
 
 
+class _Entry(msgspec.Struct, frozen=True):
+    digest: str
+    platform: dict[str, Any] = {}
+
+
+class _Index(msgspec.Struct, frozen=True):
+    """What is read of an index (OCI image-spec, image-index.md)."""
+
+    manifests: tuple[_Entry, ...] = ()
+
+
 class _Config(msgspec.Struct, frozen=True):
     config: _Run | None = None
     history: tuple[dict[str, Any], ...] | None = None
@@ -86,7 +98,7 @@ def members(images: Sequence[Image]) -> dict[str, Content]:
     index = msgspec.json.encode({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [oci.entry(root)]})
     found = {
         f"{FOLDER}/oci-layout": content.of_bytes(oci.LAYOUT_FILE),
-        f"{FOLDER}/index.json": content.of_bytes(index),
+        INDEX: content.of_bytes(index),
         member(digest): content.of_bytes(data),
     }
     for each in images:
@@ -145,6 +157,47 @@ def config(held: Contents, platform: str, digest: str) -> bytes:
         return _small(held, parse.manifest(_small(held, digest, what), what)[0].digest, f"the config of {platform}")
     except ResolveError as error:
         raise BundleError(error.message, _HINT) from error
+
+
+def faults_of(read: Callable[[str], bytes | None], digests: Mapping[str, str]) -> list[str]:
+    """How a bundle's layout differs from the images that its manifest names, by platform and digest, or from itself.
+
+    `read` gives a member's bytes, None for what is missing or damaged; of that only what nothing else names is told.
+    """
+    wrong = []
+    for platform, digest in digests.items():
+        told, data = f"the image of {platform}", read(member(digest))
+        try:
+            config, listed = parse.manifest(data, told) if data is not None else (None, ())
+            data = read(member(config.digest)) if config else None
+            if config and data is None:
+                wrong.append(f"{told}: {member(config.digest)} is missing")
+            elif data is not None and (count := len(parse.diff_ids(data, f"the config of {platform}"))) != len(listed):
+                wrong.append(f"{told} has {len(listed)} layers, and its config {count}")
+        except ResolveError as error:
+            wrong.append(error.message)
+    try:
+        return [*_unlike(read, digests), *wrong]
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return [f"{INDEX}: {error}", *wrong]
+
+
+def _unlike(read: Callable[[str], bytes | None], digests: Mapping[str, str]) -> list[str]:
+    """What the layout's index names otherwise; of several images it names an index of their own."""
+    data = read(INDEX)
+    if data is None:
+        return []
+    entries = msgspec.json.decode(data, type=_Index).manifests
+    if len(digests) > 1 and len(entries) == 1:
+        data = read(member(entries[0].digest))
+        if data is None:
+            return [f"{INDEX}: names {entries[0].digest}, which is missing"]
+        entries = msgspec.json.decode(data, type=_Index).manifests
+    found = sorted((oci.platform_text(each.platform), each.digest) for each in entries)
+    if found == sorted(digests.items()):
+        return []
+    shown = ", ".join(f"{digest} for {platform}" for platform, digest in found)
+    return [f"{INDEX}: names {shown or 'no image'}, and the manifest {', '.join(digests.values())}"]
 
 
 def _small(held: Contents, digest: str, what: str) -> bytes:
