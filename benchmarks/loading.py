@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import docker, measure
+from benchmarks import measure
 from benchmarks.bench import ONE, Bench, after, change, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
+from tools import fresh
 
 
 def load(bench: Bench) -> list[Row]:
     """One line changed each time, on an engine that had the image before."""
     script = str(Path(__file__).with_name("load.py"))
-    with bench.folder() as folder, docker.fresh() as engine:
+    with bench.folder() as folder, fresh.started() as engine:
         env = bench.env | engine | {"CDAF_CACHE": str(folder / "cache")}
 
         def ours() -> Sample:

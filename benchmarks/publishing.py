@@ -12,6 +12,7 @@ from benchmarks import docker, image, measure, service
 from benchmarks.bench import BUILDX, ONE, Bench, after, change, registry, seconds
 from benchmarks.measure import Sample
 from benchmarks.table import Aim, Row
+from tools import fresh
 
 _PACKAGES = 200
 
@@ -85,7 +86,7 @@ def warm(bench: Bench) -> list[Row]:
     with ExitStack() as stack:
         folder = stack.enter_context(bench.folder())
         prepared = docker.inputs(bench.orders.root, bench.programs.named("python"), folder / "inputs")
-        env = bench.env | stack.enter_context(docker.fresh())
+        env = bench.env | stack.enter_context(fresh.started())
         served = stack.enter_context(registry(bench))
         cache, beyond = folder / "cache", []
 
@@ -145,7 +146,7 @@ def _peer(
     dockerfile: str = "Dockerfile",
 ) -> Sample:
     """Build and push on an engine and to a registry that have never seen anything."""
-    with docker.fresh() as engine, registry(bench) as served:
+    with fresh.started() as engine, registry(bench) as served:
         env, name = bench.env | engine, f"{served.authority}/team/orders:peer"
         built = docker.build(root, prepared, env, bytecode=bytecode, dockerfile=dockerfile)
         pushed = docker.push(root, name, env)

@@ -21,7 +21,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cdaf.net import pool
-from tools import machine, serve, state
+from tools import fresh, machine, serve, state
 from tools.engine import Engine
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -106,6 +106,20 @@ def registry_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regis
 def registry(registry_factory: RegistryFactory) -> serve.Registry:
     """An empty container registry without login."""
     return registry_factory()
+
+
+@pytest.fixture
+def fresh_engine(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Turn to an engine that has never seen anything, `fresh_engine(containerd=False)`; the one before it ends."""
+    del engine
+    with ExitStack() as stack:
+
+        def turn(**how: bool) -> None:
+            stack.close()
+            for name, value in _enter(stack, fresh.started(**how)).items():
+                monkeypatch.setenv(name, value)
+
+        yield turn
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cdaf import engine
 from cdaf.bundles import bundle
+from cdaf.engine import builds
 from cdaf.errors import EngineError, ProjectError, ResolveError
 from cdaf.projects import locking, pins, project
 from tests import dockerkit, makers
@@ -264,6 +266,43 @@ def test_a_cache_that_this_engine_cannot_write(tmp_path: Path, registry: serve.R
     with pytest.raises(EngineError, match="cannot do this") as caught:
         package(root)
     assert 'cache_to = "inline"' in caught.value.hint
+
+
+@pytest.mark.slow
+def test_a_cache_in_a_registry_serves_another_machine(
+    tmp_path: Path, registry: serve.Registry, fresh_engine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All stages go there, and serve a commit of another image: the step of the first never says the same twice."""
+    where = f"{registry.authority}/tiny:cache"
+    first = f"FROM {PYTHON} AS one\nRUN cat /proc/sys/kernel/random/uuid > /made\n"
+    text = f"{first}FROM scratch\nCOPY hello /\nCOPY --from=one /made /\n"
+    root = lock(service(tmp_path / "svc", text, f'[docker]\ncache_to = "{where}"\ncache_from = ["{where}"]\n'))
+    made = []
+    for machine in ("one", "another", "without"):
+        fresh_engine(containerd=True)
+        makers.write(root, {"hello": machine})
+        makers.commit(root)
+        monkeypatch.setenv("CDAF_CACHE", str(tmp_path / machine))
+        monkeypatch.setenv("CDAF_DOCKER_CACHE", str(machine != "without").lower())
+        packaged = package(root)
+        assert dockerkit.content(packaged, "hello").decode() == machine
+        made.append(dockerkit.content(packaged, "made"))
+    assert made[0] == made[1] != made[2]
+
+
+def test_another_builder_hands_its_image_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody serves: how it is asked is all that can be seen without BuildKit's own image."""
+    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
+    create = ["docker", "buildx", "create", "--driver", "remote", "--name", "elsewhere", "tcp://127.0.0.1:9"]
+    subprocess.run(create, check=True, capture_output=True)
+    monkeypatch.setenv("BUILDX_BUILDER", "elsewhere")
+    into = builds._into("made:1")
+    assert into == ["--load", "--tag", "made:1"]
+    wanted = engine.Build(tmp_path, tmp_path / "Dockerfile", "linux/amd64", cache_to="registry.example/a:cache")
+    words = builds._command(wanted, {}, into)
+    assert words[words.index("--cache-to") + 1] == "type=registry,ref=registry.example/a:cache,mode=max"
+    monkeypatch.delenv("BUILDX_BUILDER")
+    assert builds._into("made:1") == ["--output", "type=image,name=made:1"]
 
 
 @pytest.mark.parametrize(
