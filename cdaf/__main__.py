@@ -7,9 +7,11 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the command line of this process, and end it with the exit code."""
     try:  # imports too: Ctrl-C in the midst of them is no error to be shown
+        from cdaf import chores
         from cdaf.cli import run
 
         code = run(sys.argv[1:])
+        chores.finish()
     except KeyboardInterrupt:  # before or after the command line could take care of itself
         from cdaf.errors import EXIT_INTERRUPTED as code
     leave(code)

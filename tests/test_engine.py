@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from cdaf import engine
+from cdaf import chores, engine
 from cdaf.engine import about, client, containers, images, owner
 from cdaf.errors import EngineError, SmokeError
 from cdaf.images import oci, plan
@@ -257,6 +257,7 @@ def test_a_run_takes_files_in_and_brings_files_out(python: str) -> None:
         found = tar.extractfile("out/x")
         assert found
         assert found.read() == b"HELLO"
+    chores.finish()
     assert not [each for each in owner.found() if each.labels.get(owner.OWNER) == owner.owner()]
 
 

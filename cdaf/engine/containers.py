@@ -1,11 +1,13 @@
 """Containers: their states, logs and events, files in and out, and single runs for builds."""
 
+import functools
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from cdaf import chores
 from cdaf.engine import owner
 from cdaf.engine.client import api, asking, missing
 
@@ -71,6 +73,8 @@ def run(
 ) -> Ran:
     """Run one command in a container of `image` (an id) to its end; the container is always removed.
 
+    That takes an engine a while, which nobody waits for when all went well.
+
     The tar `put` is spread under the folder `at` first; the folder or file `take` comes back as a tar, in `taken` or
     written to `into`, when the command exits with 0. Raises EngineError when the engine cannot do it.
     """
@@ -95,11 +99,17 @@ def run(
             code = int(api(timeout=_LONG).wait(container)["StatusCode"])
             streams = [api().logs(container, stdout=out, stderr=not out) for out in (True, False)]
             taken = b"" if take is None or code else _take(container, take, into)
-            gone = not owner.remove([owner.Left("container", container, "", {})])
+            chores.begin(functools.partial(_remove, container, run_id))
+            gone = True
             return Ran(code, streams[0], streams[1], taken)
     finally:
         if not gone:
             owner.sweep(run_id)
+
+
+def _remove(container: str, run_id: str) -> None:
+    if owner.remove([owner.Left("container", container, "", {})]):
+        owner.sweep(run_id)
 
 
 _LONG = 24 * 3600
