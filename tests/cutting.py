@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests import loopback
+
 
 @dataclass
 class Line:
@@ -43,11 +45,12 @@ def cutting(authority: str) -> Iterator[Line]:
             threading.Thread(target=_up, args=(line, near, far), daemon=True).start()
             threading.Thread(target=_down, args=(line, far, near), daemon=True).start()
 
-    threading.Thread(target=accept, daemon=True).start()
+    accepting = threading.Thread(target=accept, daemon=True)
+    accepting.start()
     try:
         yield line
     finally:
-        listener.close()
+        loopback.end(listener, accepting)
         for each in open_:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,17 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
+
+
+def end(listener: socket.socket, accepting: threading.Thread) -> None:
+    """Close a listener in whose `accept` a thread waits; that thread has to end first.
+
+    A close alone wakes nobody: the call waits on, by a descriptor that the next test's server may get, and whenever the
+    system has calls begun anew it takes a connection from that server.
+    """
+    listener.shutdown(socket.SHUT_RDWR)
+    accepting.join()
+    listener.close()
 
 
 @contextmanager

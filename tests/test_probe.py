@@ -35,9 +35,10 @@ def rude() -> Iterator[int]:
                 except OSError:
                     return
 
-        threading.Thread(target=hang_up, daemon=True).start()
+        accepting = threading.Thread(target=hang_up, daemon=True)
+        accepting.start()
         yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
+        loopback.end(listener, accepting)
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (204, True), (302, False), (404, False), (503, False)])
@@ -70,7 +71,6 @@ def endless() -> Iterator[Callable[[bytes, bytes], int]]:
 
     def serve(first: bytes, rest: bytes) -> int:
         listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
 
         def send() -> None:
             try:
@@ -82,13 +82,15 @@ def endless() -> Iterator[Callable[[bytes, bytes], int]]:
             except OSError:
                 return
 
-        threading.Thread(target=send, daemon=True).start()
+        accepting = threading.Thread(target=send, daemon=True)
+        accepting.start()
+        listeners.append((listener, accepting))
         port: int = listener.getsockname()[1]
         return port
 
     yield serve
-    for each in listeners:
-        each.close()
+    for listener, accepting in listeners:
+        loopback.end(listener, accepting)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from tests import loopback
+
 
 class Wire:
     """Pass connections on to a Unix socket; `seen` are all bytes that went to the engine."""
@@ -21,9 +23,10 @@ class Wire:
         self._listener.bind(str(path))
         self._listener.listen(64)
         self._path = path
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> "Wire":
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -33,7 +36,8 @@ class Wire:
     def cut(self) -> None:
         """Break every connection, and take no more."""
         self._path.unlink(missing_ok=True)
-        self._listener.close()
+        if self._listener.fileno() != -1:
+            loopback.end(self._listener, self._accepting)
         for each in self._open:
             try:
                 each.shutdown(socket.SHUT_RDWR)
