@@ -11,7 +11,7 @@ import pytest
 
 from cdaf.errors import CdafError
 from cdaf.net import http, pace, transfers
-from tests import oddregistry
+from tests import loopback, oddregistry
 from tests.oddregistry import Fault, Odd
 
 PATH = "/v2/team/orders/blobs/"
@@ -203,6 +203,18 @@ def test_ctrl_c_wakes_who_waits_for_an_answer() -> None:
         assert isinstance(asked[0].exception(), CdafError)
 
 
+def test_who_connects_while_ctrl_c_ends_the_others_asks_nothing_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        transfers._stopping.set()
+        try:
+            with pytest.raises(CdafError, match="interrupted"):
+                http.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        finally:
+            transfers._stopping.clear()
+        with silent.accept()[0] as connection:
+            assert connection.recv(1) == b""
+
+
 class Dripping:
     """A server that answers a byte at a time, for ever: its headers, or its body."""
 
@@ -211,14 +223,15 @@ class Dripping:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         self._over = threading.Event()
+        self._accepting = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> "Dripping":
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._listener.close()
+        loopback.end(self._listener, self._accepting)
 
     def _serve(self) -> None:
         with suppress(OSError):

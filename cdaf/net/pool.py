@@ -86,6 +86,7 @@ def _watched(kind: Any) -> Any:
             super().connect()
             self.sock.settimeout(QUIET)  # urllib3 would send by the limit for connecting
             _sockets.add(self.sock)
+            transfers.check()  # made while `_hang_up` ended the others, it would hold its thread until QUIET is over
 
     return type(kind.__name__, (kind,), {"ConnectionCls": Connection})
 
