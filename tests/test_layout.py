@@ -1,10 +1,12 @@
 """OCI layouts on disk: written whole, added to, and nothing else touched."""
 
 import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,18 @@ def test_several_at_once_lose_nothing(tmp_path: Path) -> None:
     ]
     assert [each.wait() for each in running] == [0] * 4
     assert set(layout.tags(tmp_path / "out")) == {"0", "1", "2", "3"}
+
+
+def test_a_new_folder_is_taken_for_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tempfile.mkdtemp
+
+    def made(**how: Any) -> str:
+        with pytest.raises(BlockingIOError), layout._holding(tmp_path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            pytest.fail("another could write here, and would first remove what bears no lock yet")
+        return real(**how)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    assert layout.write(tmp_path / "out", (images.simple(),)) == "created"
 
 
 def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

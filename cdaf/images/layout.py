@@ -43,7 +43,7 @@ def write(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _scratch(folder) as scratch, _locked(folder):
+        with _locked(folder), _scratch(folder) as scratch:
             return _write(folder, images, names, attached, scratch)
     except OSError as error:
         raise PublishError(
@@ -157,7 +157,10 @@ def _move(scratch: Path, folder: Path) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder beside the layout, ours alone as long as we hold its lock; what killed runs left is removed first."""
+    """A folder beside the layout, ours alone as long as we hold its lock; what killed runs left is removed first.
+
+    Only to be entered under `_locked`: before a new folder bears its lock, another would take it for a leftover.
+    """
     prefix = f".{folder.name}.cdaf-part-"
     for left in folder.parent.glob(f"{prefix}*"):
         with suppress(OSError), _holding(left, fcntl.LOCK_EX | fcntl.LOCK_NB):
