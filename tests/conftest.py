@@ -28,8 +28,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background jobs ignore Ctrl-C, and so would every program that a test starts only to interrupt it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Where writing bytecode is forbidden, every worker of every run would rewrite the assertions of all tests anew.
+sys.dont_write_bytecode = False
 
-hypothesis.settings.register_profile("cdaf", deadline=None)  # nothing here is judged by the clock
+# Nothing here is judged by the clock; CI looks at four times as many inputs as one who waits for the answer.
+hypothesis.settings.register_profile("cdaf", deadline=None, max_examples=100 if os.environ.get("CI") else 25)
 hypothesis.settings.load_profile("cdaf")
 Server = TypeVar("Server")
 USED: set[str] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -47,6 +48,8 @@ BOTH = ("linux/amd64", "linux/arm64")
 Files = Mapping[str, str | bytes]
 NONE: Files = {}
 NOWHERE: Mapping[str, str] = {}
+SOMEWHERE = "http://registry.example.invalid/"
+LOCKS: dict[str, str] = {}  # by what they were made of, with that address in place of their registry's
 
 
 def tarball(manifest: Mapping[str, Any], files: Files = NONE, **how: Any) -> bytes:
@@ -64,7 +67,7 @@ def tar(
 ) -> bytes:
     """A tarball of these files below a top folder; `links` are symbolic, `again` are further members at its end."""
     held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:gz") as out:
+    with tarfile.open(fileobj=held, mode="w") as out:
         for name, told in [*files.items(), *again]:
             data = told if isinstance(told, bytes) else told.encode()
             member = tarfile.TarInfo(f"{top}/{name}")
@@ -74,7 +77,7 @@ def tar(
             member = tarfile.TarInfo(f"{top}/{name}")
             member.type, member.linkname = tarfile.SYMTYPE, target
             out.addfile(member)
-    return held.getvalue()
+    return gzip.compress(held.getvalue(), 6, mtime=0)
 
 
 def integrity(data: bytes, algorithm: str = "sha512") -> str:
@@ -186,6 +189,17 @@ def lock(folder: Path, registry: str, env: Mapping[str, str] = NOWHERE) -> dict[
     return told
 
 
+def _lock_once(folder: Path, registry: Registry) -> None:
+    """As `lock`, the answer kept: the same files and packages give the same lock but for the registry's address."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    known = repr(([(name, files[name].read_bytes()) for name in sorted(files)], registry.packages))
+    key = hashlib.sha256(known.encode()).hexdigest()
+    if key not in LOCKS:
+        lock(folder, registry.url)
+        LOCKS[key] = (folder / "package-lock.json").read_text().replace(registry.url, SOMEWHERE)
+    (folder / "package-lock.json").write_text(LOCKS[key].replace(SOMEWHERE, registry.url))
+
+
 def service(
     folder: Path,
     registry: Registry | None,
@@ -199,7 +213,7 @@ def service(
     own = {f"{below}/{name}".lstrip("/"): text for name, text in (("cdaf.toml", config), ("server.js", "1;\n"))}
     prepare(folder, manifest, {**own, **files})
     if registry:
-        lock(folder, registry.url)
+        _lock_once(folder, registry)
     makers.repository(folder, {})
     return project.read(root)
 

@@ -363,6 +363,7 @@ def test_packages_for_another_node_are_told_in_one_line(
     assert heard == [f"the base has Node 22.23.3, and another is asked for by {named} and 2 more"]
 
 
+@pytest.mark.slow
 def test_twenty_thousand_small_files(tmp_path: Path, registry: Registry) -> None:
     registry.add({"name": "wide"}, {f"d{number % 100}/f{number}.js": "" for number in range(20_000)})
     config = nodekit.CONFIG.replace(', "linux/arm64"', "")

@@ -30,6 +30,7 @@ def ours(found: project.Project, platform: str = nodekit.BOTH[0]) -> Tree:
     return {path.removeprefix("/app"): told for path, told in laid.items() if "/node_modules/" in path}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", nodekit.BOTH)
 def test_the_example_s_tree_is_npm_s(platform: str, tmp_path: Path) -> None:
     root = acceptance.example("catalog", tmp_path / "catalog")

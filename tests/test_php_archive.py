@@ -144,6 +144,7 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_small_files(tmp_path: Path) -> None:
     files = {f"src/{number // 100}/f{number}.php": f"<?php // {number}\n" for number in range(20_000)}
     path = phpkit.archive(tmp_path / "a.zip", files)

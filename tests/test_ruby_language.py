@@ -295,6 +295,7 @@ def test_two_packagings_are_one(index: Index, tmp_path: Path, monkeypatch: pytes
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_twenty_thousand_small_files_are_laid_out(index: Index, tmp_path: Path) -> None:
     index.add("b", "2.0", {f"lib/b/{at // 100}/{at}.rb": f"{at}" for at in range(20_000)})
     found = rubykit.service(tmp_path / "svc", GEMFILE, LOCK)

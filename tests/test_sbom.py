@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 
 from cdaf.bundles import bundle, sbom, show
 from cdaf.images import content, listing, plan
@@ -38,6 +36,14 @@ checks = ["check"]
 MORE = 'dependencies = ["alone", "common[more]"]\n[dependency-groups]\nsmoke = ["checker"]'
 FILES = {"conf/a.ini": "x", "src/shared/svc/__init__.py": "", "smoke/test_it.py": ""}
 PLATFORM = "linux/amd64"
+
+
+def demand_valid(text: str) -> None:
+    # Imported here: the grammars that they read at once take seconds, in every process that only collects tests.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
 def metadata(name: str, *lines: str) -> str:
@@ -83,7 +89,7 @@ def test_it_is_valid_and_says_what_is_in_the_image(packaged: tuple[Path, Path]) 
     root, file = packaged
     text = cdaf("show", file, "--sbom").stdout
     assert text.encode() == bundle.data(bundle.open(file), "generated/sbom/linux-amd64.cdx.json")
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    demand_valid(text)
     told = json.loads(text)
     known = {each["name"]: each for each in told["components"]}
     assert sorted(known) == ["alone", "common", "deeper"]  # the checks' own are in no image
@@ -165,7 +171,7 @@ def test_the_example_s_image_is_described_whole(shared: Path) -> None:
         sizes = {f"/{row.path}": row.size for row in rows if row.kind == "file"}
         assert {each.path: each.size for each in found if each.kind == "file"} == sizes
         text = bundle.data(opened, sbom.name(platform)).decode()
-        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+        demand_valid(text)
         told = json.loads(text)
         made = [each for each in told["components"] if each["type"] == "library"]
         assert {each["bom-ref"] for each in made} | {"service"} == {each.owner for each in found}
@@ -195,7 +201,7 @@ def of(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     from cdaf.images import building
 
     text = sbom.document(manifest, sealed.plans.images[0], building.contents(sealed))
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.decode()) is None
+    demand_valid(text.decode())
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -220,7 +226,7 @@ def test_a_service_that_needs_nothing(tmp_path: Path) -> None:
     nothing = plan.BasePin("scratch", "")
     wanted = msgspec.structs.replace(made, base=nothing, layers=(plan.Layer("service", own),))
     text = sbom.document(bundlekit.manifest(), wanted, {"app/orders.py": content.of_bytes(b"")})
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text.decode()) is None
+    demand_valid(text.decode())
     assert "components" not in json.loads(text)
 
 

@@ -3,25 +3,32 @@
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jsonschema
 import pytest
 
 from cdaf.errors import ProjectError
 from cdaf.settings import schema
 from cdaf.settings.config import load
 
+if TYPE_CHECKING:
+    import jsonschema
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted(ROOT.glob("examples/*/cdaf.toml"))
 
 
-def validator() -> jsonschema.Draft202012Validator:
+@cache
+def validator() -> "jsonschema.Draft202012Validator":
+    import jsonschema  # reads grammars at once: seconds, which every process that only collects tests would take
+
     return jsonschema.Draft202012Validator(schema.build())
 
 
 def test_it_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema.build())
+    validator().check_schema(schema.build())
     assert EXAMPLES
 
 

@@ -59,7 +59,11 @@ def modules() -> dict[str, Path]:
 
 
 MODULES = modules()
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+@functools.cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text())
 
 
 def tracked() -> list[Path]:
@@ -74,7 +78,7 @@ def imported(name: str) -> frozenset[str]:
 
 
 def _imported(name: str) -> Iterator[str]:
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -140,7 +144,7 @@ def test_only_the_console_writes_to_the_terminal() -> None:
         f"{name}:{node.lineno} {called}"
         for name in MODULES
         if name not in ("terminal.console", "terminal.live")
-        for node in ast.walk(TREES[name])
+        for node in ast.walk(tree(name))
         if isinstance(node, ast.Call)
         and ((called := ast.unparse(node.func)) in PRINTS or called.startswith(("sys.stdout.", "sys.stderr.")))
     ]
@@ -152,14 +156,14 @@ def test_only_the_process_door_starts_programs() -> None:
         f"{name}:{node.lineno} os.{node.attr}"
         for name in MODULES
         if name != "process"
-        for node in ast.walk(TREES[name])
+        for node in ast.walk(tree(name))
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os" and node.attr in STARTS_PROGRAMS
     ]
     assert not starting
 
 
 def test_flow_fits_on_a_screen() -> None:
-    functions = [node for node in TREES["flow"].body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in tree("flow").body if isinstance(node, ast.FunctionDef)]
     assert {"package", "release"} <= {each.name for each in functions}
     for each in functions:
         assert (each.end_lineno or 0) - each.lineno < 50, f"flow.{each.name} is longer than a screen"
@@ -167,11 +171,11 @@ def test_flow_fits_on_a_screen() -> None:
 
 
 def test_every_public_name_has_a_docstring() -> None:
-    bare = [name for name in MODULES if not ast.get_docstring(TREES[name])]
+    bare = [name for name in MODULES if not ast.get_docstring(tree(name))]
     bare += [
         f"{name}:{node.lineno} {node.name}"
         for name in MODULES
-        for node in _public(TREES[name])
+        for node in _public(tree(name))
         if not ast.get_docstring(node)
     ]
     assert not bare
@@ -194,8 +198,8 @@ def test_files_and_functions_stay_small() -> None:
     assert statistics.median(sizes.values()) <= 200
     functions = [
         (node.end_lineno or node.lineno) - node.lineno + 1
-        for tree in TREES.values()
-        for node in ast.walk(tree)
+        for name in MODULES
+        for node in ast.walk(tree(name))
         if isinstance(node, ast.FunctionDef)
     ]
     assert statistics.median(functions) <= 12
@@ -227,7 +231,7 @@ def test_commands_import_their_work_only_when_called() -> None:
         f"{name} imports {found}"
         for name in MODULES
         if belongs(name, ("commands",))
-        for node in TREES[name].body
+        for node in tree(name).body
         if isinstance(node, ast.ImportFrom)
         for found in _modules(node)
         if found not in light

@@ -117,6 +117,7 @@ def test_zip64_begins_where_32_bits_end(size: int, wide: bool) -> None:
     assert not zipform.is_zip64(zipform.place({"app/large": 2**32 - 200}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "wide"), [(65_534, False), (65_535, True)])
 def test_zip64_begins_at_65535_members(count: int, wide: bool) -> None:
     content = {f"app/{number:05d}": b"" for number in range(count)}
