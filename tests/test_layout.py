@@ -160,7 +160,7 @@ def test_a_new_folder_is_taken_for_no_leftover(tmp_path: Path, monkeypatch: pyte
     def made(**how: Any) -> str:
         with pytest.raises(BlockingIOError), layout._holding(tmp_path, fcntl.LOCK_EX | fcntl.LOCK_NB):
             pytest.fail("another could write here, and would first remove what bears no lock yet")
-        return real(**how)
+        return str(real(**how))
 
     monkeypatch.setattr(tempfile, "mkdtemp", made)
     assert layout.write(tmp_path / "out", (images.simple(),)) == "created"
