@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 import pytest
 
 from cdaf import chores, engine
-from cdaf.engine import about, client, containers, images, owner
+from cdaf.engine import about, client, compose, containers, images, owner
 from cdaf.errors import EngineError, SmokeError
 from cdaf.images import oci, plan
 from cdaf.images.content import of_bytes
@@ -400,3 +401,17 @@ def test_platforms_and_their_variants() -> None:
     assert known.runs("linux/arm64/v8") == "native"
     assert known.runs("linux/amd64") == "emulated"
     assert msgspec.structs.replace(known, emulated=()).runs("linux/amd64") == ""
+
+
+def test_folders_that_begin_at_once_are_no_leftovers_to_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def enter(_: int) -> None:
+        with compose._folder() as folder:
+            (folder / "compose.yaml").write_text("{}")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(enter, range(400))) == [None] * 400
+    assert list(tmp_path.iterdir()) == []

@@ -46,15 +46,23 @@ def _folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             _remove_unowned(left)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder, handle = _locked()
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        folder.mkdir(mode=0o700, exist_ok=True)  # between the two calls it may have been taken for a leftover
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def _locked() -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with suppress(FileNotFoundError):  # until it bears its lock, another process may take it for a leftover
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if folder.is_dir():
+                return folder, handle
+            os.close(handle)
 
 
 def _remove_unowned(folder: Path) -> None:
