@@ -99,6 +99,28 @@ def test_the_context_is_what_git_tracks_below_the_service(tmp_path: Path) -> Non
     assert not {"/all/data/b.log", "/all/untracked", "/all/.env", "/all/cdaf.lock"} & set(found)
 
 
+def test_what_has_changed_is_sent_even_where_its_size_has_not(tmp_path: Path) -> None:
+    """BuildKit looks no further than at a file's name, size, mode and time, and cdaf fixes the time."""
+    text = f"FROM {PYTHON} AS one\nRUN echo %s > /made\nFROM scratch\nCOPY --from=one /made /\n"
+    text += "COPY data* /\nCOPY --from=lib . /\n"
+    more = '[docker.contexts]\nlib = "lib"\n'
+    files = {"data": "aaaa1111", "data.no": "", "lib/part": "aaaa1111", ".dockerignore": "**/*.no\n"}
+    root = lock(service(tmp_path, text % "one", more, files))
+    first = package(root)
+    assert {dockerkit.content(first, name) for name in ("data", "part")} == {b"aaaa1111"}
+    assert "/data.no" not in paths(first)
+    for changed in ({"data": "bbbb2222"}, {"lib/part": "bbbb2222"}, {"Dockerfile": text % "two"}):
+        makers.write(root, changed)
+        makers.commit(root)
+        made = package(root)
+        for name in ("data", "lib/part"):
+            assert dockerkit.content(made, Path(name).name) == (root / name).read_bytes()
+    assert dockerkit.content(made, "made") == b"two\n"
+    makers.write(root, {".dockerignore": "**/*.on\n"})
+    makers.commit(root)
+    assert "/data.no" in paths(package(root))
+
+
 def test_shared_folders_by_an_allow_list(tmp_path: Path) -> None:
     """Only what is listed is sent, from the repository's root; everything else stays where it is."""
     root = tmp_path / "services" / "api"

@@ -1,5 +1,6 @@
 """What a Dockerfile's build is sent, where links lead about; nothing is built here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,39 @@ def test_a_link_out_of_a_named_folder_to_another_of_the_repository(tmp_path: Pat
     assert docker.check(found) == [
         "docker.contexts.other: hello is a symbolic link out of the context, to ../hello",
     ]
+
+
+def sent(folder: Path, into: Path, files: Mapping[str, str] = {}) -> tuple[str, ...]:
+    """The last names of the folders that a build is given, which are all that BuildKit calls them by."""
+    makers.write(folder, files)
+    found = context.gather(project.read(folder, environ={}), [])
+    place, file, named = context.lay(found, found.identity, into)
+    return (place.name, file.parent.name, *(each.name for each in named.values()))
+
+
+def test_folders_of_other_content_have_other_names(tmp_path: Path) -> None:
+    found = repository(tmp_path, '[docker.contexts]\nother = "shared"\n', {})
+    first = sent(found.root, tmp_path / "1")
+    assert sent(found.root, tmp_path / "2") == first
+    assert len(set(first)) == 3
+    changed = [sent(found.root, tmp_path / name.replace("/", "-"), {name: "OURS"}) for name in ("hello", "shared/a")]
+    dockerfile = (found.root / "Dockerfile").read_text().replace("made", "MADE")
+    changed.append(sent(found.root, tmp_path / "3", {"Dockerfile": dockerfile}))
+    for number, names in enumerate(zip(first, *changed, strict=True)):
+        assert len(set(names)) == 4, number
+
+
+@pytest.mark.parametrize("name", ["hello", "Dockerfile", "shared/a"])
+def test_a_file_that_changes_before_it_is_laid_out(tmp_path: Path, name: str) -> None:
+    found = repository(tmp_path, '[docker.contexts]\nother = "shared"\n', {})
+    seen = context.gather(found, [])
+    identity = seen.identity
+    context.lay(seen, identity, tmp_path / "1")
+    data = (found.root / name).read_bytes()
+    (found.root / name).write_bytes(bytes(reversed(data)))
+    with pytest.raises(ProjectError, match="changed while it was packaged") as caught:
+        context.lay(seen, identity, tmp_path / "2")
+    assert caught.value.hint == "package again"
+    (found.root / name).unlink()
+    with pytest.raises(ProjectError, match=f"{name} changed while it was packaged"):
+        context.lay(seen, identity, tmp_path / "3")

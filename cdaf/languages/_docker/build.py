@@ -23,7 +23,7 @@ from cdaf.projects.project import Project
 from cdaf.registries import reference, registry, wire
 from cdaf.settings.settings import Docker
 
-_REVISION = "2"  # of how a build is asked for, and of what is kept of it
+_REVISION = "3"  # of how a build is asked for, and of what is kept of it
 _BLOBS = "blobs"
 
 
@@ -61,7 +61,7 @@ def _key(project: Project, recipe: Recipe, platform: str) -> str:
     time = str(project.source.time) if recipe.source.epoch else ""
     compression = project.settings.image.compression
     inline = str(docker.cache_to == INLINE)
-    return memo.key("docker", _REVISION, recipe.context.identity, msgspec.json.encode(told), time, compression, inline)
+    return memo.key("docker", _REVISION, recipe.identity, msgspec.json.encode(told), time, compression, inline)
 
 
 def _build(project: Project, recipe: Recipe, platform: str) -> Template:
@@ -73,7 +73,7 @@ def _build(project: Project, recipe: Recipe, platform: str) -> Template:
     engine.demand_buildx(engine.facts())
     engine.clear_built()
     with scratch.folder() as temporary:
-        place, file, named = context.lay(recipe.context, temporary / "sent")
+        place, file, named = context.lay(recipe.context, recipe.identity, temporary / "sent")
         wanted = engine.Build(
             context=place,
             file=file,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from cdaf.errors import ProjectError
 from cdaf.languages._shared import tree
 from cdaf.languages._shared.tree import Leaf
 from cdaf.projects import git, pins
@@ -64,14 +66,35 @@ def _service(tracked: Mapping[str, git.Tracked]) -> dict[str, git.Tracked]:
     return {name: each for name, each in tracked.items() if name not in (config.NAME, pins.NAME)}
 
 
-def lay(context: Context, into: Path) -> tuple[Path, Path, dict[str, Path]]:
-    """Lay all of it out below a folder, modes and times fixed: the context, the Dockerfile, and the named folders."""
-    places = {".": into / "context", "": into / "file", **{name: into / "named" / name for name in context.named}}
+def lay(context: Context, identity: str, into: Path) -> tuple[Path, Path, dict[str, Path]]:
+    """Lay all of it out below a folder, modes and times fixed: the context, the Dockerfile, and the named folders.
+
+    Raises ProjectError when that is not what `identity` was computed of: somebody wrote to the files since.
+    """
     groups = {".": context.leaves, "": context.beside, **context.named}
+    # BuildKit takes a file for one that it was sent before by the last name of its folder, and by path, size, mode and
+    # time; the latter are fixed here, so that only a name of its own tells one content from another.
+    own = hashlib.sha256(identity.encode()).hexdigest()
+    places = {name: into / str(number) / f"{own[:40]}-{number}" for number, name in enumerate(groups)}
     for name, place in places.items():
         place.mkdir(parents=True)
-        tree.copy(groups[name], place)
+        try:
+            tree.copy(groups[name], place)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise changed(str(error.filename)) from error
+    laid = {name: _at(groups[name], place) for name, place in places.items()}
+    if Context(laid.pop("."), laid.pop(""), laid, ()).identity != identity:
+        raise changed("a file that the build is sent")
     return places.pop("."), places.pop("") / "Dockerfile", places
+
+
+def _at(leaves: Iterable[Leaf], place: Path) -> tuple[Leaf, ...]:
+    return tuple(msgspec.structs.replace(leaf, path=place / leaf.name) for leaf in leaves)
+
+
+def changed(what: str) -> ProjectError:
+    """The error for files that somebody writes to meanwhile: what is sealed would be of no commit."""
+    return ProjectError(f"{what} changed while it was packaged", "package again")
 
 
 def _chosen(patterns: Iterable[str], tracked: Mapping[str, git.Tracked], found: list[str]) -> dict[str, git.Tracked]:

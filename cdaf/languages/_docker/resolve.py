@@ -20,12 +20,16 @@ _HINT = "mend each of them; docs/dockerfile.md tells what a Dockerfile service m
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """What is built, read whole: `digests` are those of the images, by their names as the Dockerfile has them."""
+    """What is built, read whole: `digests` are those of the images, by their names as the Dockerfile has them.
+
+    `identity` is the context's, once and for all: what is written to its files later is another one's.
+    """
 
     source: Dockerfile
     stage: Stage
     context: Context
     digests: dict[str, str]
+    identity: str = ""
 
 
 def check(project: Project) -> list[str]:
@@ -38,8 +42,11 @@ def resolve(project: Project, pinned: Pins) -> languages.Lock:
     recipe, wrong = _examine(project)
     if recipe is None or wrong:
         raise ProjectError(faults(project.name, wrong), _HINT)
-    recipe = msgspec.structs.replace(recipe, digests=images.pinned(project, recipe.source, recipe.stage, pinned))
+    digests = images.pinned(project, recipe.source, recipe.stage, pinned)
+    recipe = msgspec.structs.replace(recipe, digests=digests, identity=recipe.context.identity)
     data = _file(recipe.context).read_bytes()
+    if dockerfile.parse(data, project.settings.docker.file) != recipe.source:
+        raise context.changed(project.settings.docker.file)
     return languages.Lock((recipe,), {"Dockerfile": redacted(data)}, {}, pinned, recipe.context.inputs)
 
 
