@@ -253,9 +253,12 @@ def test_the_images_it_builds_on_are_pinned(tmp_path: Path, mirror: str) -> None
 
 
 def test_an_image_that_no_registry_has(tmp_path: Path) -> None:
-    root = service(tmp_path, "FROM cdaf-has-none:1\nCOPY hello /\n")
+    root = service(tmp_path / "one", "FROM cdaf-has-none:1\nCOPY hello /\n")
     with pytest.raises(ResolveError, match="cdaf-has-none:1 cannot be had"):
         package(root)
+    more = '[docker]\nargs = { BUILDKIT_SYNTAX = "cdaf-has-none:2" }\n'
+    with pytest.raises(ResolveError, match="cdaf-has-none:2 cannot be had"):
+        package(service(tmp_path / "two", more=more))
 
 
 def test_cache_from_is_chosen_by_asking_the_registry(tmp_path: Path, registry: serve.Registry) -> None:

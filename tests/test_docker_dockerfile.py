@@ -85,6 +85,48 @@ def test_images(text: str, images: tuple[str, ...], base: str) -> None:
     assert needed(text) == Needed(images, base)
 
 
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        # what joins lines, and what does not
+        ("FROM a\nLABEL x=a\\\\\nCOPY --from=b / /\n", ("a", "b")),
+        ("FROM a\nRUN x \\ \t\nCOPY --from=b / /\n", ("a",)),
+        ("FROM a\nRUN x \\\n# said \\\n\n  COPY --from=b / /\n", ("a",)),
+        ("FROM py\\\nthon:3\n", ("python:3",)),
+        ("FROM a\nLABEL x=y\x0c\\\u2028COPY --from=b\nCOPY --from=c / /\n", ("a", "c")),
+        ("FROM a\r\nRUN x \\\r\n  y\r\nCOPY --from=b / /\r\n", ("a", "b")),
+        # here-documents
+        ('FROM a\nRUN echo "see <<USER for more"\nCOPY --from=b / /\nUSER\n', ("a", "b")),
+        ("FROM a\nRUN echo '\" <<USER '\nCOPY --from=b / /\nUSER\n", ("a", "b")),
+        ("FROM a\nRUN echo it's <<USER\nCOPY --from=b / /\nUSER\n", ("a", "b")),
+        ("FROM a\nRUN echo x<<USER\nCOPY --from=b / /\nUSER\n", ("a", "b")),
+        ("FROM a\nRUN cat <<EOF\nCOPY --from=b / /\n", ("a", "b")),
+        ("FROM a\nRUN cat <<A <<B\nA\nCOPY --from=b / /\n", ("a", "b")),
+        (
+            "FROM a\nRUN cat 3<<-'A B' > x && echo ${Y:-<<N}\nCOPY --from=b / /\n\t\tA B\nCOPY --from=c / /\n",
+            ("a", "c"),
+        ),
+        ('FROM a\nRUN <<E"O"F\nFROM b\nEOF\n', ("a",)),
+        ("FROM a\nONBUILD RUN <<EOF\nFROM b\nEOF\n", ("a",)),
+        # flags
+        ("FROM a\nRUN --mount=type=bind,FROM=b,target=/b x\n", ("a", "b")),
+        ('FROM a\nRUN --network=none --mount="type=bind,from=b" \\\n --mount=from=c,target=/c x\n', ("a", "b", "c")),
+        ('FROM a\nRUN --mount=\'"from=b","target=/b,c"\' x\n', ("a", "b")),
+        ("FROM a\nRUN echo --mount=type=bind,from=b\nCOPY x --from=c /\nRUN -- --mount=from=d\n", ("a",)),
+        ("FROM\ta\nCOPY\t--from=b\t/ /\nRUN\t--mount=from=c,target=/c\tx\n", ("a", "b", "c")),
+        # words
+        ('ARG BASE="golang":1.24\nFROM $BASE\n', ("golang:1.24",)),
+        (
+            'ARG A=go\\lang B=\'$A\' C="${A}x"\nFROM $A\nFROM "$C":1\nCOPY --from=0 / /',
+            ("golangx:1", "golang"),
+        ),
+        ("ARG A\nARG B=\nFROM ${A-a}${B-b}${B:-c}${A:+d}${B+e}${A:-${B:-f}}\n", ("cef",)),
+    ],
+)
+def test_images_where_buildkit_takes_them(text: str, images: tuple[str, ...]) -> None:
+    assert needed(text).images == images
+
+
 def test_a_name_that_only_the_build_can_tell() -> None:
     assert needed("ARG A\nFROM $A").open == ("$A",)
 
@@ -111,6 +153,24 @@ def test_all_faults_at_once() -> None:
             read(text)
     with pytest.raises(ProjectError, match="is not text"):
         dockerfile.parse(b"FROM \xff", "Dockerfile")
+
+
+@pytest.mark.parametrize(
+    ("text", "syntax", "escape"),
+    [
+        ("#!/bin/x\n# syntax=a/b:1\n", "a/b:1", "\\"),
+        ("\ufeff#syntax = a/b:1  \r\n# Escape=`\n", "a/b:1", "`"),
+        ("# syntax=a/b:1 --more\n", "a/b:1", "\\"),
+        ("# check=skip=all\n# syntax=a\n", "a", "\\"),
+        ("# other=x\n# syntax=a\n# escape=`\n", "", "\\"),
+        (" # syntax=a\n # escape=`\n", "", "`"),
+        ("\n# syntax=a\n", "", "\\"),
+        ("#!/bin/x\n# escape=`\n", "", "\\"),
+    ],
+)
+def test_directives(text: str, syntax: str, escape: str) -> None:
+    found = read(f"{text}FROM a\n")
+    assert (found.syntax, found.escape) == (syntax, escape)
 
 
 def test_another_frontend_may_know_more() -> None:
@@ -142,6 +202,10 @@ def test_arguments_that_no_arg_takes() -> None:
         "docker.args.UNLIKE: no ARG of Dockerfile takes it",
     ]
     assert untaken("FROM a\nENV V=1\nRUN <<E\nARG V\nE\n", "V")
+    assert untaken("FROM a\nARG A='B C' D=\"E F=\" \\\n\tG\nONBUILD\tARG H\n", "A", "D", "G", "H") == []
+    assert untaken("FROM a\nARG A='B C' D=\"E F=\"\x0cI\nRUN x\u2028ARG J\n", "I", "J", "F", "C")[0].startswith(
+        "docker.args.J:"
+    )
     assert untaken("FROM a\n", "HTTP_PROXI") == [
         "docker.args.HTTP_PROXI: no ARG of Dockerfile takes it, did you mean 'HTTP_PROXY'?"
     ]

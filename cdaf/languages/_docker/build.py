@@ -12,11 +12,11 @@ from cdaf import languages, progress, store
 from cdaf.errors import CdafError, ProjectError, faults
 from cdaf.images import oci, rewriting
 from cdaf.images.plan import BasePin
-from cdaf.languages._docker import context, images
+from cdaf.languages._docker import context, images, rules
 from cdaf.languages._docker.context import IMAGE
 from cdaf.languages._docker.finish import Template, template
 from cdaf.languages._docker.resolve import Recipe
-from cdaf.languages._docker.rules import INLINE, SYNTAX
+from cdaf.languages._docker.rules import INLINE
 from cdaf.languages._docker.stages import SCRATCH
 from cdaf.languages._shared import memo, scratch
 from cdaf.projects.project import Project
@@ -106,8 +106,8 @@ def _secrets(docker: Docker) -> dict[str, str]:
 
 def _arguments(project: Project, recipe: Recipe) -> dict[str, str]:
     found = {"SOURCE_DATE_EPOCH": str(project.source.time), **project.settings.docker.args}
-    if recipe.source.syntax:
-        found[SYNTAX] = _at(recipe.source.syntax, recipe.digests)
+    if syntax := rules.frontend(project.settings.docker, recipe.source):
+        found[rules.SYNTAX] = _at(syntax, recipe.digests)
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cdaf import progress
 from cdaf.errors import ProjectError, ResolveError, faults
-from cdaf.languages._docker import dockerfile, stages
+from cdaf.languages._docker import dockerfile, rules, stages
 from cdaf.languages._docker.context import IMAGE
 from cdaf.languages._docker.dockerfile import Dockerfile, Stage
 from cdaf.net import transfers
@@ -68,7 +68,8 @@ def _named(project: Project, source: Dockerfile, wanted: Stage) -> list[str]:
         found |= dict.fromkeys(needed.images)
     contexts = project.settings.docker.contexts.values()
     found |= dict.fromkeys(each.removeprefix(IMAGE) for each in contexts if each.startswith(IMAGE))
-    return [*found, *([source.syntax] if source.syntax else [])]
+    syntax = rules.frontend(project.settings.docker, source)
+    return [*found, *([syntax] if syntax else [])]
 
 
 def _parsed(text: str) -> Reference:

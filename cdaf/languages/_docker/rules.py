@@ -87,7 +87,7 @@ def _variables(docker: Docker) -> Iterator[str]:
 
 def untaken(docker: Docker, source: Dockerfile) -> Iterator[str]:
     """Arguments that no ARG takes, and without which BuildKit would build; what another frontend takes is not known."""
-    syntax = docker.args.get(SYNTAX) or source.syntax
+    syntax = frontend(docker, source)
     if syntax and not _DOCKERFILE.fullmatch(syntax):
         return
     for name in docker.args:
@@ -96,6 +96,11 @@ def untaken(docker: Docker, source: Dockerfile) -> Iterator[str]:
             close = difflib.get_close_matches(name, [*source.taken, *_PREDEFINED], 1)
             near = f", did you mean {close[0]!r}?" if close else ""
             yield f"docker.args.{name}: no ARG of {docker.file} takes it{near}"
+
+
+def frontend(docker: Docker, source: Dockerfile) -> str:
+    """The image that reads the Dockerfile instead of BuildKit itself; an argument goes before the file's own line."""
+    return (docker.args.get(SYNTAX) or source.syntax).strip().partition(" ")[0]
 
 
 def _reference(key: str, text: str) -> Iterator[str]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from cdaf.languages._docker import words
 from cdaf.languages._docker.dockerfile import Dockerfile, Stage
 from cdaf.languages._shared import container
 
 SCRATCH = "scratch"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:[-+])([^}]*))?\}|(\w+))")
 
 
 class Needed(msgspec.Struct, frozen=True):
@@ -47,28 +46,13 @@ def needed(
     fetched: dict[str, None] = {}
     for stage in _leading(of, wanted, values, contexts):
         fetched |= dict.fromkeys(stage.fetched)
-        names = (expand(stage.base, values), *stage.uses)
+        names = (words.expand(stage.base, values, of.escape), *stage.uses)
         for name in (each for each in names if each not in contexts and not _is_known(of, each, stage)):
             if not name or "$" in name:
                 unknown[name or stage.base] = None
             elif name != SCRATCH:
                 images[name] = None
     return Needed(tuple(images), _root(of, wanted, values, contexts), tuple(unknown), tuple(fetched))
-
-
-def expand(text: str, values: Mapping[str, str]) -> str:
-    """A text with its variables replaced (Dockerfile reference, environment replacement); unknown ones are empty."""
-
-    def value(found: re.Match[str]) -> str:
-        name, how, word = found[1] or found[4], found[2], found[3] or ""
-        known = values.get(name, "")
-        if how == ":-":
-            return known or expand(word, values)
-        if how == ":+":
-            return expand(word, values) if known else ""
-        return known
-
-    return _VARIABLE.sub(value, text.strip("\"'"))
 
 
 def _is_known(of: Dockerfile, name: str, stage: Stage) -> bool:
@@ -83,7 +67,8 @@ def _values(of: Dockerfile, on: str, arguments: Mapping[str, str]) -> dict[str, 
         for key, value in _platform(kind, each)
     }
     for name, default in of.arguments:
-        values[name] = arguments.get(name, values.get(name, "") if default is None else expand(default, values))
+        value = values.get(name, "") if default is None else words.expand(default, values, of.escape)
+        values[name] = arguments.get(name, value)
     return values
 
 
@@ -101,7 +86,7 @@ def _leading(of: Dockerfile, wanted: Stage, values: Mapping[str, str], contexts:
     while waiting:
         stage = waiting.pop()
         yield stage
-        for name in (expand(stage.base, values), *stage.uses):
+        for name in (words.expand(stage.base, values, of.escape), *stage.uses):
             found = None if name in contexts else _stage(of, name, stage.number)
             if found is not None and found.number not in seen:
                 seen.add(found.number)
@@ -120,7 +105,7 @@ def _stage(of: Dockerfile, name: str, before: int) -> Stage | None:
 def _root(of: Dockerfile, wanted: Stage, values: Mapping[str, str], contexts: Mapping[str, str]) -> str:
     stage = wanted
     while True:
-        name = expand(stage.base, values)
+        name = words.expand(stage.base, values, of.escape)
         found = None if name in contexts else _stage(of, name, stage.number)
         if found is None:
             return "" if name in contexts else name
