@@ -19,6 +19,7 @@ from tests import bundlekit
 INDEX, BLOBS = "images/index.json", "images/blobs/sha256/"
 BOTH = ("linux/amd64", "linux/arm64")
 Members = dict[str, bytes]
+NONE = "sha256:" + "0" * 64
 
 
 def image(folder: Path, platform: str) -> Image:
@@ -115,14 +116,17 @@ def test_what_is_no_index(tmp_path: Path, data: bytes) -> None:
     assert f"{INDEX}: " in refused(tmp_path, {**members(tmp_path, BOTH[:1]), INDEX: data})
 
 
-def sealed_otherwise(tmp_path: Path, change: Callable[[Any], object]) -> Members:
-    """One image with another config, of which manifest, index and manifest.toml agree."""
+def sealed_otherwise(
+    tmp_path: Path, change: Callable[[Any], object], listing: Callable[[Any], object] = lambda _: None
+) -> Members:
+    """One image with another config, or another manifest, of which index and manifest.toml agree."""
     held = members(tmp_path, BOTH[:1])
     old = json.loads(held[INDEX])["manifests"][0]["digest"]
     manifest = json.loads(held.pop(BLOBS + oci.hexed(old)))
     config = json.loads(held.pop(BLOBS + oci.hexed(manifest["config"]["digest"])))
     change(config)
     manifest["config"]["digest"] = put(held, json.dumps(config).encode())
+    listing(manifest)
     new = put(held, json.dumps(manifest).encode())
     held["manifest.toml"] = held["manifest.toml"].replace(old.encode(), new.encode())
     return named(held, lambda index: index["manifests"][0].update(digest=new))
@@ -131,11 +135,60 @@ def sealed_otherwise(tmp_path: Path, change: Callable[[Any], object]) -> Members
 def test_a_config_with_more_or_fewer_layers_than_its_image(tmp_path: Path) -> None:
     assert opened(tmp_path, sealed_otherwise(tmp_path, lambda config: config.update(author="x")))
     told = refused(tmp_path, sealed_otherwise(tmp_path, lambda config: config["rootfs"]["diff_ids"].pop()))
-    assert "the image of linux/amd64 has 2 layers, and its config 1" in told
-    told = refused(tmp_path, sealed_otherwise(tmp_path, lambda config: config["rootfs"]["diff_ids"].append("x")))
-    assert "the image of linux/amd64 has 2 layers, and its config 3" in told
+    assert "the image of linux/amd64: it has 2 layers, and its config 1" in told
+    told = refused(tmp_path, sealed_otherwise(tmp_path, lambda config: config["rootfs"]["diff_ids"].append(NONE)))
+    assert "the image of linux/amd64: it has 2 layers, and its config 3" in told
     told = refused(tmp_path, sealed_otherwise(tmp_path, lambda config: config.pop("rootfs")))
     assert "the config of linux/amd64 has no rootfs.diff_ids" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"os": 5}, "the config of linux/amd64 names no platform"),
+        ({"architecture": ["amd64"]}, "the config of linux/amd64 names no platform"),
+        ({"architecture": "amd64x"}, "its config is for linux/amd64x"),
+        ({"rootfs": {"diff_ids": [1, 2]}}, "the config of linux/amd64 has '1' for a diff id"),
+        ({"rootfs": {"diff_ids": ["../../etc", NONE]}}, "the config of linux/amd64 has '../../etc' for a diff id"),
+        ({"config": {"Env": 5}}, "the image's config cannot be read"),
+    ],
+)
+def test_configs_that_lie(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    assert told in refused(tmp_path, sealed_otherwise(tmp_path, lambda config: config.update(change)))
+
+
+def test_a_variant_may_be_left_open(tmp_path: Path) -> None:
+    assert opened(tmp_path, sealed_otherwise(tmp_path, lambda config: config.update(variant="v1")))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"size": 9}, "bytes long, and its manifest says 9"),
+        ({"size": -1}, "is not an image manifest"),
+        ({"size": "9"}, "is not an image manifest"),
+        ({"size": True}, "is not an image manifest"),
+        ({"platform": ["linux"]}, "is not an image manifest"),
+        ({"digest": NONE}, f"no layer {NONE}"),
+        ({"mediaType": "application/x-other"}, "is application/x-other, which is none"),
+    ],
+)
+def test_layers_that_are_not_as_their_manifest_says(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    def lie(manifest: Any) -> None:
+        manifest["layers"][0].update(change)
+
+    assert told in refused(tmp_path, sealed_otherwise(tmp_path, lambda _: None, lie))
+
+
+def test_a_manifest_that_says_it_is_an_index(tmp_path: Path) -> None:
+    held = sealed_otherwise(tmp_path, lambda _: None, lambda manifest: manifest.update(mediaType=oci.INDEX))
+    assert f"it says that it is {oci.INDEX}" in refused(tmp_path, held)
+
+
+@pytest.mark.parametrize("platform", [{"os": 5, "architecture": "amd64"}, {"os": "linux", "architecture": [5]}, 5])
+def test_an_index_whose_platforms_are_none(tmp_path: Path, platform: object) -> None:
+    held = members(tmp_path, BOTH[:1])
+    assert f"{INDEX}: " in refused(tmp_path, named(held, lambda index: index["manifests"][0].update(platform=platform)))
 
 
 def test_what_is_damaged_is_told_as_that_alone(tmp_path: Path) -> None:

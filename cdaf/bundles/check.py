@@ -58,7 +58,7 @@ def check(file: int, size: int) -> Intact | Damaged:
     if manifest and plans:
         wrong += rules.reference_faults(manifest, plans, known) + rules.archive_faults(manifest, hashes)
         wrong += rules.form_faults(manifest, plans)
-        wrong += rules.image_faults(manifest, lambda name: _bytes(file, intact.get(name)))
+        wrong += rules.image_faults(manifest, lambda name: _bytes(file, intact.get(name)), known)
     if wrong or manifest is None or plans is None:
         return Damaged(tuple(dict.fromkeys(wrong)), next((error.hint for error in errors), _HINT))
     return Intact(manifest, plans, tuple((member, hashes[member.name]) for member in index.members))

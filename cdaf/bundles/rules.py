@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from cdaf.bundles import zipform
 from cdaf.bundles.manifest import Manifest
+from cdaf.bundles.zipread import Found
 from cdaf.images import plan, sealed
 from cdaf.images.plan import Plans
 
@@ -84,10 +85,11 @@ def _sealed(manifest: Manifest) -> Iterator[tuple[str, str]]:
                 yield f"image of {each.platform}", sealed.member(digest)
 
 
-def image_faults(manifest: Manifest, read: Callable[[str], bytes | None]) -> list[str]:
+def image_faults(manifest: Manifest, read: Callable[[str], bytes | None], members: Mapping[str, Found]) -> list[str]:
     """In what images that are sealed whole are not those of the manifest; `read` gives members that are intact."""
+    sizes = {name: each.size for name, each in members.items()}
     digests = {each.platform: each.digest for each in manifest.images if each.sealed}
-    return [zipform.shown(fault) for fault in sealed.faults_of(read, digests)] if digests else []
+    return [zipform.shown(fault) for fault in sealed.faults_of(read, digests, sizes)] if digests else []
 
 
 def form_faults(manifest: Manifest, plans: Plans) -> list[str]:

@@ -96,9 +96,14 @@ def platform_object(platform: str) -> dict[str, str]:
 
 
 def platform_text(found: Mapping[str, Any]) -> str:
-    """The same as text; nothing in it may be missing but the variant."""
+    """The same as text; nothing in it may be missing but the variant. Raises TypeError where it is not of text."""
     parts = (found.get("os") or "unknown", found.get("architecture") or "unknown", found.get("variant"))
     return "/".join(part for part in parts if part)
+
+
+def is_for(told: str, platform: str) -> bool:
+    """Whether an image that says it is for `told` runs as `platform`, which may leave the variant open."""
+    return f"{told}/".startswith(f"{platform}/")
 
 
 def config_descriptor(config: bytes) -> Descriptor:

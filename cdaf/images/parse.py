@@ -23,6 +23,8 @@ def is_digest(text: str) -> bool:
 def manifest(data: bytes, name: str) -> tuple[Descriptor, tuple[Descriptor, ...]]:
     """The config and layers of an image manifest; `name` is for messages. Raises ResolveError."""
     found = _table(data, name)
+    if "mediaType" in found and oci.canonical(str(found["mediaType"])) != oci.MANIFEST:
+        raise ResolveError(f"{name} is not an image manifest: it says that it is {found['mediaType']}", "name an image")
     try:
         config = _descriptor(found["config"])
         layers = tuple(_descriptor(layer) for layer in found["layers"])
@@ -47,13 +49,23 @@ def config(data: bytes, name: str) -> Mapping[str, Any]:
     return _table(data, name)
 
 
+def platform(data: bytes, name: str) -> str:
+    """The platform that an image's config says it is for. Raises ResolveError when it says none."""
+    try:
+        return oci.platform_text(_table(data, name))
+    except TypeError as error:
+        raise ResolveError(f"{name} names no platform", "name an image") from error
+
+
 def diff_ids(data: bytes, name: str) -> tuple[str, ...]:
     """The uncompressed digests of the layers, as the config has them."""
     found = _table(data, name).get("rootfs")
     ids = found.get("diff_ids") if isinstance(found, dict) else None
     if not isinstance(ids, list):
         raise ResolveError(f"{name} has no rootfs.diff_ids", "name an image")
-    return tuple(str(each) for each in ids)
+    if strange := [each for each in ids if not is_digest(str(each))]:
+        raise ResolveError(f"{name} has {str(strange[0])[:80]!r} for a diff id", "name an image")
+    return tuple(ids)
 
 
 def choose(entries: Sequence[Descriptor], platform: str) -> Descriptor | None:
@@ -105,7 +117,9 @@ def _descriptor(found: Mapping[str, Any]) -> Descriptor:
     digest = str(found["digest"])
     if not is_digest(digest):
         raise ValueError(digest)
-    platform = found.get("platform")
-    return Descriptor(
-        str(found["mediaType"]), digest, int(found["size"]), oci.platform_text(platform) if platform else None
-    )
+    size, own = found["size"], found.get("platform")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise ValueError(size)
+    if not isinstance(own, dict | None):
+        raise ValueError(own)
+    return Descriptor(str(found["mediaType"]), digest, size, oci.platform_text(own) if own else None)

@@ -61,7 +61,7 @@ class _Run(msgspec.Struct, frozen=True):
 
 class _Entry(msgspec.Struct, frozen=True):
     digest: str
-    platform: dict[str, Any] = {}
+    platform: dict[str, str] = {}
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -127,20 +127,9 @@ def read(
         config, listed = parse.manifest(manifest, f"the image of {platform}")
         data = _small(held, config.digest, f"the config of {platform}")
         diff_ids = parse.diff_ids(data, f"the config of {platform}")
-        told = oci.platform_text(parse.config(data, f"the config of {platform}"))
-        runtime(data)
+        wrong = _faults(platform, data, listed, {name: each.size for name, each in held.items()})
     except (ResolveError, ImageError) as error:
         raise BundleError(error.message, _HINT) from error
-    wrong = [f"no layer {each.digest}" for each in listed if member(each.digest) not in held]
-    wrong += [
-        f"layer {each.digest} is {held[member(each.digest)].size} bytes long, and its manifest says {each.size}"
-        for each in listed
-        if member(each.digest) in held and held[member(each.digest)].size != each.size
-    ]
-    if len(diff_ids) != len(listed):
-        wrong.append(f"it has {len(listed)} layers, and its config {len(diff_ids)}")
-    if not told.startswith(platform):
-        wrong.append(f"its config is for {told}")
     if wrong:
         raise BundleError(faults(f"the image of {platform} is not whole", wrong), _HINT)
     layers = tuple(
@@ -148,6 +137,30 @@ def read(
         for each, diff_id in zip(listed, diff_ids, strict=True)
     )
     return Image(platform, digest, manifest, data, config.digest, layers)
+
+
+def _faults(platform: str, config: bytes, listed: Sequence[Descriptor], sizes: Mapping[str, int]) -> list[str]:
+    """In what a config and the layers that a manifest lists do not fit; sizes are the members'.
+
+    Raises ResolveError, ImageError for a config that cannot be read.
+    """
+    count, told = len(parse.diff_ids(config, f"the config of {platform}")), f"the config of {platform}"
+    made = parse.platform(config, told)
+    runtime(config)
+    wrong = [f"no layer {each.digest}" for each in listed if member(each.digest) not in sizes]
+    wrong += [
+        f"layer {each.digest} is {sizes[member(each.digest)]} bytes long, and its manifest says {each.size}"
+        for each in listed
+        if sizes.get(member(each.digest), each.size) != each.size
+    ]
+    wrong += [
+        f"layer {each.digest} is {each.media_type}, which is none"
+        for each in listed
+        if oci.canonical(each.media_type) not in (oci.LAYER, *oci.LAYERS.values())
+    ]
+    if count != len(listed):
+        wrong.append(f"it has {len(listed)} layers, and its config {count}")
+    return wrong if oci.is_for(made, platform) else [*wrong, f"its config is for {made}"]
 
 
 def config(held: Contents, platform: str, digest: str) -> bytes:
@@ -159,10 +172,11 @@ def config(held: Contents, platform: str, digest: str) -> bytes:
         raise BundleError(error.message, _HINT) from error
 
 
-def faults_of(read: Callable[[str], bytes | None], digests: Mapping[str, str]) -> list[str]:
+def faults_of(read: Callable[[str], bytes | None], digests: Mapping[str, str], sizes: Mapping[str, int]) -> list[str]:
     """How a bundle's layout differs from the images that its manifest names, by platform and digest, or from itself.
 
     `read` gives a member's bytes, None for what is missing or damaged; of that only what nothing else names is told.
+    `sizes` are all members'.
     """
     wrong = []
     for platform, digest in digests.items():
@@ -172,9 +186,9 @@ def faults_of(read: Callable[[str], bytes | None], digests: Mapping[str, str]) -
             data = read(member(config.digest)) if config else None
             if config and data is None:
                 wrong.append(f"{told}: {member(config.digest)} is missing")
-            elif data is not None and (count := len(parse.diff_ids(data, f"the config of {platform}"))) != len(listed):
-                wrong.append(f"{told} has {len(listed)} layers, and its config {count}")
-        except ResolveError as error:
+            elif data is not None:
+                wrong += [f"{told}: {fault}" for fault in _faults(platform, data, listed, sizes)]
+        except (ResolveError, ImageError) as error:
             wrong.append(error.message)
     try:
         return [*_unlike(read, digests), *wrong]

@@ -128,7 +128,7 @@ def _built(found: Descriptor, config: bytes, layers: Sequence[Descriptor], get: 
     ]
     labels = (told.get("config") or {}).get("Labels") or {}
     base = "@".join(filter(None, (str(labels.get(_BASE + key) or "") for key in ("name", "digest"))))
-    platform = found.platform or oci.platform_text(told)
+    platform = found.platform or parse.platform(config, f"the config of {what}")
     return View(platform, found.digest, base, compare.config(told), tuple(blobs))
 
 

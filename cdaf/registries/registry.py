@@ -99,7 +99,7 @@ def complete(image: Image) -> Image:
 def _own_platform(reference: Reference, data: bytes) -> str:
     """The platform of an image without an index, which only its config knows."""
     config, _ = oci_parse.manifest(data, str(reference))
-    return oci.platform_text(oci_parse.config(blob(reference, config).read_bytes(), f"the config of {reference}"))
+    return oci_parse.platform(blob(reference, config).read_bytes(), f"the config of {reference}")
 
 
 def _kept(reference: Reference) -> bytes | None:

@@ -66,7 +66,7 @@ def template(
     config, listed = parse.manifest(manifest, "what was built")
     data = (layout / oci.blob_name(config.digest)).read_bytes()
     told, diff_ids = dict(parse.config(data, "its config")), parse.diff_ids(data, "its config")
-    if not (made := oci.platform_text(told)).startswith(platform):
+    if not oci.is_for(made := parse.platform(data, "its config"), platform):
         raise ResolveError(
             f"the build for {platform} gave an image for {made}", "take --platform out of the last FROM, or correct it"
         )
