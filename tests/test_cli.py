@@ -14,6 +14,8 @@ import pytest
 
 from cdaf import cli
 from cdaf.errors import BundleError, CdafError, EngineError, PublishError, ResolveError, exit_code
+from cdaf.terminal import console, plain
+from tests import bundlekit
 
 CDAF = [sys.executable, "-m", "cdaf"]
 
@@ -50,6 +52,27 @@ def test_short_help_begins_as_the_long_one_does() -> None:
         assert command is not None
         assert command.help
         assert command.help.split()[0].strip(",") == cli.COMMANDS[name].split()[0].strip(","), name
+
+
+def test_many_bundles_are_verified_though_one_is_wrong(tmp_path: Path) -> None:
+    good = bundlekit.sealed(tmp_path)
+    bad = tmp_path / "bad.cdaf"
+    bad.write_bytes(good.path.read_bytes()[:-9])
+    both = run("verify", str(good.path), str(good.path))
+    assert both.stdout.splitlines() == [f"ok {good.identity}  {good.path}"] * 2
+    assert (both.returncode, both.stderr) == (0, "")
+    words = ["verify", str(tmp_path / "none.cdaf"), str(bad), str(good.path)]
+    done = run(*words)
+    assert done.returncode == 5, "the worst: damage weighs more than a name that nothing has"
+    assert done.stdout == f"ok {good.identity}  {good.path}\n"
+    assert done.stderr.count("error: ") == 2
+    told = json.loads(run(*words, "--json").stdout)
+    assert [each["ok"] for each in told["bundles"]] == [False, False, True]
+    assert (told["ok"], told["error"]) == (False, told["bundles"][1]["error"])
+    assert str(bad) in told["error"]["message"]
+    assert told["bundles"][2] == {"ok": True, "path": str(good.path), "identity": good.identity}
+    alone = json.loads(run("verify", str(good.path), "--json").stdout)
+    assert alone == {"ok": True, "path": str(good.path), "identity": good.identity}
 
 
 def test_version() -> None:
@@ -133,6 +156,42 @@ def test_closed_streams() -> None:
     done = subprocess.run(["sh", "-c", f"{sys.executable} -m cdaf schema >&-"], capture_output=True, check=False)
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
+
+
+def test_a_full_disk_behind_stderr_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "none.cdaf").write_text("not a bundle")
+    with Path("/dev/full").open("w") as full:
+        words = [*CDAF, "verify", "--json", str(tmp_path / "none.cdaf")]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["error"]["exit_code"]) == (5, 5)
+
+
+def test_progress_that_cannot_be_written_ends_nothing() -> None:
+    full = os.fdopen(os.open("/dev/full", os.O_WRONLY), "w")
+    plain.Plain(full, str).note("lost")
+    with pytest.raises(OSError, match="No space"):
+        full.close()
+
+
+def test_an_interruption_is_told_as_json_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_invoke", interrupt)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert cli.run(["package", "--json"]) == 130
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(each, handler)
+        console.begin(as_json=False)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "ok": False,
+        "error": {"message": "interrupted", "hint": "", "exit_code": 130, "transient": False},
+    }
 
 
 def test_a_full_disk_behind_stdout() -> None:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -280,6 +281,40 @@ def test_a_large_result_goes_to_a_file(python: str, tmp_path: Path) -> None:
         )
         assert ran.taken == b""
         assert file.tell() > 1 << 22
+
+
+_PROGRAM = """
+import sys
+from cdaf import cli, engine
+from cdaf.__main__ import main
+from cdaf.net import transfers
+def work(_):
+    with transfers.workers(1) as pool:
+        pool.submit(engine.run, sys.argv[1], ["sleep", "3600"]).result()
+cli._invoke = work
+main()
+"""
+
+
+@docker
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM, signal.SIGINT]]
+)
+def test_an_interruption_ends_what_another_thread_runs(python: str, signals: list[signal.Signals]) -> None:
+    with subprocess.Popen([sys.executable, "-c", _PROGRAM, python], stderr=subprocess.PIPE, text=True) as process:
+        theirs = f"{owner._place()}/{process.pid}/"
+
+        def left() -> list[owner.Left]:
+            return [each for each in owner.found() if each.labels.get(owner.OWNER, "").startswith(theirs)]
+
+        while not any(each.status == "running" for one in left() for each in engine.states(one.labels[owner.RUN])):
+            assert process.poll() is None
+            time.sleep(0.05)
+        for each in signals:
+            process.send_signal(each)
+            time.sleep(0.1)
+        assert (process.wait(60), process.stderr and process.stderr.read()) == (130, "interrupted\n")
+    assert left() == []
 
 
 # What is left, and whose it is

@@ -23,7 +23,7 @@ from cdaf.engine.containers import (
     take,
 )
 from cdaf.engine.images import ensure, held, inspect, load, tag
-from cdaf.engine.owner import Left, clear_leftovers, labels, leftovers, new_run, remove, sweep
+from cdaf.engine.owner import Left, clear_leftovers, labels, leftovers, new_run, remove, sweep, undisturbed
 from cdaf.engine.saving import save
 from cdaf.engine.watching import Event, events
 
@@ -73,5 +73,6 @@ __all__ = [
     "sweep",
     "tag",
     "take",
+    "undisturbed",
     "up",
 ]

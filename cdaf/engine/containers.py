@@ -3,6 +3,7 @@
 import functools
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from cdaf import chores
 from cdaf.engine import owner
 from cdaf.engine.client import api, asking, missing
+from cdaf.errors import EngineError
+from cdaf.net import transfers
 
 SERVICE, ONE_OFF = "com.docker.compose.service", "com.docker.compose.oneoff"
 
@@ -79,6 +82,8 @@ def run(
     written to `into`, when the command exits with 0. Raises EngineError when the engine cannot do it.
     """
     run_id, gone = owner.new_run(), False
+    transfers.check()
+    _running.add(run_id)
     try:
         with asking(f"running {argv[0]} in a container"):
             container = api().create_container(
@@ -103,8 +108,23 @@ def run(
             gone = True
             return Ran(code, streams[0], streams[1], taken)
     finally:
+        _running.discard(run_id)
         if not gone:
-            owner.sweep(run_id)
+            with owner.undisturbed():
+                owner.sweep(run_id)
+
+
+_running: set[str] = set()
+
+
+def _end_running() -> None:
+    """What other threads wait for ends when its container is gone."""
+    with owner.undisturbed(), suppress(EngineError):
+        for each in tuple(_running):
+            owner.sweep(each)
+
+
+transfers.on_interrupt(_end_running)
 
 
 def _remove(container: str, run_id: str) -> None:

@@ -2,9 +2,14 @@
 
 import os
 import secrets
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -98,6 +103,20 @@ def clear_leftovers() -> None:
         progress.note(f"removing what a killed run left: {', '.join(each.name for each in left)}")
         for fault in remove(left):
             progress.warn(fault)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no Ctrl-C and no SIGTERM end what is taken away here; it is short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def remove(left: list[Left]) -> list[str]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from cdaf.terminal.units import size
@@ -124,7 +124,7 @@ class Plain:
         self._line(f"warning: {text}")
 
     def _line(self, text: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):  # a full or closed stderr is no reason to stop
             self._stream.write(self._clean(text) + "\n")
             self._stream.flush()
 

@@ -1,11 +1,8 @@
 """A stand: one compose project with the service, its checks and its sidecars, taken down in every case."""
 
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import msgspec
 
@@ -119,7 +116,7 @@ def _leave(name: str, run: str, host: str, port: int | None) -> None:
 
 def _take_down(run: str, pause: float = _HURRY) -> None:
     """Remove everything, whatever went before; what cannot be removed is said, and does not hide the first error."""
-    with undisturbed():
+    with engine.undisturbed():
         try:
             left = engine.sweep(run, pause)
         except EngineError as error:
@@ -129,20 +126,6 @@ def _take_down(run: str, pause: float = _HURRY) -> None:
                 f"teardown failed: {'; '.join(left)}; "
                 f"a later smoke test removes it, or list it with: docker ps -a --filter label=io.cdaf.run={run}"
             )
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let no Ctrl-C and no SIGTERM end what is begun here; it is short."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def tail(stand: Stand, state: State | None) -> str:
