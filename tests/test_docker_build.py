@@ -345,6 +345,41 @@ def test_a_build_that_fails(tmp_path: Path, dockerfile: str, more: str, kind: ty
     assert not dockerkit.left_by(os.getpid())
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        'grep -q "connection refused" /etc/passwd',
+        "false # or failed to parse",
+        'echo "it is not supported by the buildx we have"; exit 1',
+        "printf 'x\\rERROR: dockerfile parse error\\n\\fERROR: i/o timeout\\n'; exit 1",
+    ],
+)
+def test_what_a_failing_step_says_is_not_taken_for_buildkit_s_own_word(tmp_path: Path, command: str) -> None:
+    root = lock(service(tmp_path, f"FROM {PYTHON}\nRUN {command}\n"))
+    with pytest.raises(ResolveError, match="did not complete successfully: exit code: 1") as caught:
+        package(root)
+    assert (caught.value.exit_code, caught.value.transient) == (4, False)
+
+
+def test_a_path_of_that_name_is_not_the_network_s_fault(tmp_path: Path) -> None:
+    root = lock(service(tmp_path, 'FROM scratch\nCOPY ["connection refused", "/"]\n'))
+    with pytest.raises(ResolveError, match="connection refused") as caught:
+        package(root)
+    assert not caught.value.transient
+
+
+def test_an_image_that_only_the_build_tells_of_is_refused(tmp_path: Path) -> None:
+    text = f"ARG NAME=v{PYTHON}\nFROM ${{NAME#v}} AS one\nFROM scratch\nCOPY --from=one /etc/debian_version /\n"
+    root = lock(service(tmp_path, text))
+    assert f"it takes docker.io/library/{PYTHON}, which is not pinned" in refused(root)
+    assert not dockerkit.left_by(os.getpid())
+    assert "which is not pinned" in refused(root)  # nor is it kept
+    more = f'[docker.contexts]\n"{PYTHON}" = "docker-image://{PYTHON}"\n'
+    makers.write(root, {"cdaf.toml": dockerkit.CONFIG + more})
+    makers.commit(root)
+    assert paths(package(lock(root))).keys() == {"/debian_version"}
+
+
 def test_all_faults_of_the_settings_at_once(tmp_path: Path) -> None:
     config = """
         [service]

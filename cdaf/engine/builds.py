@@ -4,7 +4,8 @@ The client is started here and not by python-on-whales, which lets a build run o
 interrupted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,18 +15,20 @@ from cdaf import process, progress
 from cdaf.engine import buildlog, owner
 from cdaf.engine.client import EngineGone, api, asking, binary, of_program, whales
 from cdaf.engine.images import inspect
-from cdaf.errors import EngineError, ProjectError, ResolveError
+from cdaf.errors import EngineError, ProjectError, ResolveError, faults
 
 _UNFIT = ("is not supported for the docker driver", "not supported by the buildx", "unsupported cache exporter")
 _PARSING = ("dockerfile parse error", "failed to parse", "unknown instruction", "target stage")
 _LATER = ("i/o timeout", "connection refused", "connection reset", "TLS handshake timeout", "Too Many Requests")
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')  # what somebody else wrote
+_STEP = 'process "" did not complete successfully'
 
 
 class Build(msgspec.Struct, frozen=True):
     """What to build: folders of this machine, and what BuildKit is told beside them.
 
     `contexts` are folders and images by name; `secrets` are variables, mounted under their own names. Without `reuse`
-    nothing that earlier builds made serves again.
+    nothing that earlier builds made serves again. `pinned` are the digests of all images that it may take.
     """
 
     context: Path
@@ -39,14 +42,16 @@ class Build(msgspec.Struct, frozen=True):
     reuse: bool = True
     cache_from: str | None = None
     cache_to: str | None = None
+    pinned: Collection[str] = ()
 
 
 @contextmanager
 def built(wanted: Build, masked: Callable[[str], str] = str) -> Iterator[str]:
     """Build an image and yield its id in the engine, which has it as long as the block lasts.
 
-    The steps of the build are progress, each `masked`. Raises ProjectError for a Dockerfile that BuildKit cannot read,
-    ResolveError for a build that fails, EngineError when the engine does not build, or cannot do what it is asked for.
+    The steps of the build are progress, each `masked`. Raises ProjectError for a Dockerfile that BuildKit cannot read
+    or that takes an image that is not pinned, ResolveError for a build that fails, EngineError when the engine does not
+    build, or cannot do what it is asked for.
     """
     run = owner.new_run()
     labels = owner.labels(run)
@@ -62,9 +67,11 @@ def _build(wanted: Build, labels: Mapping[str, str], say: Callable[[str], None])
     with asking(what):
         into = _into(name)
     done = process.stream(_command(wanted, labels, into), buildlog.reader(say))
+    said = done.stdout.decode(errors="replace")
     if done.code:
-        error = of_program(done.stdout.decode(errors="replace").strip(), what)
+        error = of_program(said.strip(), what)
         raise error if isinstance(error, EngineGone) else _explained(error, wanted)
+    _demand_pinned(buildlog.images(said), wanted)
     found = inspect(name)
     if found is None:
         raise EngineError("the engine does not have what was built", "look into the engine's log")
@@ -102,23 +109,29 @@ def _pairs(named: Mapping[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in named.items()]
 
 
+def _demand_pinned(images: Iterable[str], wanted: Build) -> None:
+    """Hold what BuildKit took against what it was to take: a Dockerfile may say more than cdaf can read of it."""
+    wrong = [f"it takes {each}, which is not pinned" for each in images if each.partition("@")[2] not in wanted.pinned]
+    if wrong:
+        hint = 'name each in [docker.contexts], as NAME = "docker-image://NAME", then run `cdaf lock`'
+        raise ProjectError(faults(f"the build for {wanted.platform}", wrong), hint)
+
+
 def _explained(error: EngineError, wanted: Build) -> Exception:
-    """Whose fault a failed build is, by what BuildKit says."""
-    said, last = error.output, error.message.partition(" failed: ")[2] or error.message
-    told = last.removeprefix("ERROR: ").removeprefix("failed to solve: ")
-    if any(mark in said for mark in _UNFIT):
-        hint = 'use cache_to = "inline", or an engine with the containerd image store, or another buildx builder'
-        return EngineError(f"the engine's builder cannot do this: {_line(said, _UNFIT)}", hint, said)
-    if any(mark in told for mark in _PARSING):
-        return ProjectError(f"the Dockerfile: {told}", "mend it where BuildKit says", said)
-    later = any(mark in told for mark in _LATER)
+    """Whose fault a failed build is, by BuildKit's own last word: what the steps say could be anything."""
+    said = error.output
+    cause = buildlog.cause(said)
+    told = cause or error.message.partition(" failed: ")[2] or error.message
+    words = _QUOTED.sub('""', cause)
+    if _STEP not in words:
+        if any(mark in words for mark in _UNFIT):
+            hint = 'use cache_to = "inline", or an engine with the containerd image store, or another buildx builder'
+            return EngineError(f"the engine's builder cannot do this: {told}", hint, said)
+        if any(mark in words for mark in _PARSING):
+            return ProjectError(f"the Dockerfile: {told}", "mend it where BuildKit says", said)
+    later = _STEP not in words and any(mark in words for mark in _LATER)
     hint = "read the build's output above, and mend the Dockerfile or what it needs"
     return ResolveError(f"the build for {wanted.platform} failed: {told}", hint, said, transient=later)
-
-
-def _line(said: str, marks: Sequence[str]) -> str:
-    found = next(line for line in said.splitlines() if any(mark in line for mark in marks))
-    return found.strip().removeprefix("ERROR: ")
 
 
 def _remove(run: str) -> None:

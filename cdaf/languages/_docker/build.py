@@ -86,6 +86,7 @@ def _build(project: Project, recipe: Recipe, platform: str) -> Template:
             reuse=docker.cache,
             cache_from=_cached(docker),
             cache_to=docker.cache_to,
+            pinned=frozenset(recipe.digests.values()),
         )
         try:
             with engine.built(wanted, masked) as found:

@@ -63,7 +63,8 @@ def _named(project: Project, source: Dockerfile, wanted: Stage) -> list[str]:
         needed = of_platform(project, source, wanted, platform)
         for name in needed.open:
             progress.warn(
-                f"{name!r} in {project.settings.docker.file} cannot be told before the build, and is not pinned"
+                f"{name!r} in {project.settings.docker.file} cannot be told before the build, which takes it only"
+                " where its image is among [docker.contexts]"
             )
         found |= dict.fromkeys(needed.images)
     contexts = project.settings.docker.contexts.values()
