@@ -19,6 +19,7 @@ import pytest
 
 from cdaf import engine, progress
 from cdaf.bundles.bundle import Bundle
+from cdaf.bundles.manifest import Foretold
 from cdaf.engine import client, owner
 from cdaf.errors import BundleError, EngineError, SmokeError, UsageError
 from cdaf.images import plan
@@ -172,11 +173,45 @@ def test_runs_out_of_memory(tmp_path: Path) -> None:
 def test_never_becomes_healthy(tmp_path: Path) -> None:
     error = failing(tmp_path, health="/broken", timeout=3)
     assert error.message == "service was not healthy within 3 s: GET /broken answered 503"
+    assert error.hint == "read its log, or raise smoke.timeout"
+
+
+def test_a_page_that_the_service_does_not_have(tmp_path: Path) -> None:
+    answering = stands.SERVER.replace("503", "404")
+    error = failing(tmp_path, server=answering, health="/helthz", timeout=3)
+    assert error.message == "service was not healthy within 3 s: GET /helthz answered 404"
+    assert error.hint == "mend smoke.health: a page of the service that answers 2xx"
+    (tmp_path / "two").mkdir()
+    twice = answering.replace(
+        "import http.server", "import socket; more = socket.create_server(('', 9000)); import http.server"
+    )
+    error = failing(tmp_path / "two", server=twice, health="/helthz", timeout=3)
+    assert error.message.endswith("GET /helthz answered 404 on port 8000, and it listens on 9000 too")
+    assert error.hint.startswith("mend smoke.health or service.port: ")
 
 
 def test_listens_on_the_wrong_port(tmp_path: Path) -> None:
     error = failing(tmp_path, start=("python", "/app/server.py", "9000"), timeout=4)
     assert error.message == "no answer on port 8000 within 4 s: the service listens on 9000"
+
+
+def test_what_starts_a_sealed_image_is_said_by_its_dockerfile(tmp_path: Path) -> None:
+    made = stands.made(tmp_path, start=("python", "/app/server.py", "9000"), timeout=4)
+    (image,) = stands.images(made)
+    sealed = (Foretold(platform=image.platform, digest=image.digest, sealed=True),)
+    with pytest.raises(SmokeError) as caught:
+        tried(msgspec.structs.replace(made, manifest=msgspec.structs.replace(made.manifest, images=sealed)))
+    assert caught.value.hint == "mend service.port or the Dockerfile's ENTRYPOINT and CMD"
+
+
+def test_checks_whose_program_their_image_lacks(tmp_path: Path) -> None:
+    made = stands.made(tmp_path, checks="pass")
+    declared = msgspec.structs.replace(made.manifest.smoke.declared, checks=("pytest", "-q"))
+    smoke = msgspec.structs.replace(made.manifest.smoke, declared=declared)
+    with pytest.raises(SmokeError) as caught:
+        tried(msgspec.structs.replace(made, manifest=msgspec.structs.replace(made.manifest, smoke=smoke)))
+    assert caught.value.message == 'starting checks failed: exec: "pytest": executable file not found in $PATH'
+    assert caught.value.hint == "let smoke.group bring the program, or mend smoke.checks"
 
 
 def test_listens_on_the_wrong_port_beside_a_health_check_that_ends_in_a_traceback(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 TIMEOUT = 30  # seconds that the engine may take to say the next thing
 _NOT_FOUND = 404
 _DEFAULT = "unix:///var/run/docker.sock"
+_DAEMON = "Error response from daemon: "
+# Through whose hands the start of a container goes, each of which puts its name before what is wrong.
+_AROUND = (
+    "^(failed to create task for container: |failed to create shim task: |OCI runtime create failed: |"
+    "runc create failed: |unable to start container process: )+"
+)
 _START = "start Docker, or point DOCKER_HOST at a running engine; `cdaf doctor` shows what is missing"
 _INSTALL = "install Docker with the compose plugin (2.20 or newer), or name its client in CDAF_DOCKER"
 
@@ -172,9 +179,10 @@ def of_program(output: str, what: str) -> EngineError:
 
 
 def _reason(output: str) -> str:
-    """The last line that a client program said, without its own preface."""
-    last = (output.splitlines() or ["it says nothing"])[-1].strip()
-    return last.removeprefix("Error response from daemon: ").removeprefix("failed to create task for container: ")
+    """The engine's last word, else the last line that a client program said, without what stands around it."""
+    lines = output.splitlines() or ["it says nothing"]
+    said = [line for line in lines if line.startswith(_DAEMON)] or lines
+    return re.sub(_AROUND, "", said[-1].strip().removeprefix(_DAEMON)).removesuffix(": unknown")
 
 
 def _is_of(error: Exception, *packages: str) -> bool:

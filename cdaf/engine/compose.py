@@ -18,6 +18,7 @@ from cdaf.errors import EngineError, SmokeError
 
 STOP_SECONDS = 10
 _PREFIX = "cdaf-compose-"
+_LOOK = "look at its command, and whether the image has it"
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -89,18 +90,25 @@ def config(of: Project) -> dict[str, Any]:
         ) from error
 
 
-def up(of: Project, services: Sequence[str]) -> None:
+def up(of: Project, services: Sequence[str], hint: str = _LOOK) -> None:
     """Create and start services, not what they depend on, and return at once. Raises SmokeError if one does not."""
-    with _starting(", ".join(services)):
+    with _starting(", ".join(services), hint):
         _whales(of).compose.up(list(services), detach=True, dependencies=False, no_build=True, quiet=True)
 
 
-def one_off(of: Project, service: str, name: str, command: Sequence[str] = (), env: Mapping[str, str] = {}) -> None:
+def one_off(
+    of: Project,
+    service: str,
+    name: str,
+    command: Sequence[str] = (),
+    env: Mapping[str, str] = {},
+    hint: str = _LOOK,
+) -> None:
     """Start one more container of a service, with a command of its own, and return at once; raises as `up`.
 
     The command is whole: what the image has for an entry point does not go before it.
     """
-    with _starting(" ".join(command) or service):
+    with _starting(" ".join(command) or service, hint):
         _whales(of).compose.run(
             service,
             list(command[1:]),
@@ -114,14 +122,14 @@ def one_off(of: Project, service: str, name: str, command: Sequence[str] = (), e
 
 
 @contextmanager
-def _starting(what: str) -> Iterator[None]:
+def _starting(what: str, hint: str) -> Iterator[None]:
     try:
         with asking(f"starting {what}"):
             yield
     except EngineGone:
         raise
     except EngineError as error:
-        raise SmokeError(error.message, "look at its command, and whether the image has it", error.output) from error
+        raise SmokeError(error.message, hint, error.output) from error
 
 
 def restart(container: str) -> float:

@@ -14,10 +14,11 @@ _MOMENT = 0.3
 
 
 class Answer(NamedTuple):
-    """What came back: ready or not, and in words."""
+    """What came back: ready or not, in words, and the status of an answer by HTTP."""
 
     ready: bool
     text: str
+    status: int = 0
 
 
 def page(host: str, port: int, path: str, timeout: float = TIMEOUT) -> Answer:
@@ -31,7 +32,7 @@ def page(host: str, port: int, path: str, timeout: float = TIMEOUT) -> Answer:
             connection.request("GET", quote(path, safe=_SAFE), headers=headers)
             status = connection.getresponse().status
         if not late.is_set():
-            return Answer(200 <= status < 300, f"GET {path} answered {status}")
+            return Answer(200 <= status < 300, f"GET {path} answered {status}", status)
         return Answer(False, f"GET {path}: no answer in time")
     except (OSError, http.client.HTTPException) as error:
         return Answer(False, f"GET {path}: {'no answer in time' if late.is_set() else _reason(error)}")

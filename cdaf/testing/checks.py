@@ -10,6 +10,7 @@ from cdaf import engine
 from cdaf.engine import State
 from cdaf.errors import SmokeError
 from cdaf.testing import journal as smoke_journal
+from cdaf.testing import watch
 from cdaf.testing.compose_file import CHECKS, SERVICE
 from cdaf.testing.outcome import Check, Verdict
 from cdaf.testing.stack import JUNIT_FILE, ROUND
@@ -27,7 +28,7 @@ def before(stand: Stand, number: int) -> None:
     name = f"{stand.project.name}-before-{number + 1}"
     shown = shlex.join(command)
     stand.commands[name] = shown
-    engine.one_off(stand.project, SERVICE, name, command)
+    engine.one_off(stand.project, SERVICE, name, command, hint="mend smoke.before: its program must be in the image")
     state = _ended(stand, name, stand.declared.check_timeout)
     if state is None:
         raise SmokeError(
@@ -44,7 +45,9 @@ def run(stand: Stand, number: int) -> None:
     """Run the checks once; what their runner reports goes into the journal. Raises SmokeError unless all passed."""
     name = f"{stand.project.name}-checks-{number}"
     stand.commands[name] = f"checks, round {number}" if stand.declared.restart else "checks"
-    engine.one_off(stand.project, CHECKS, name, env={ROUND: str(number)})
+    brings = "smoke.image name an image that has" if watch.is_sealed(stand) else "smoke.group bring"
+    hint = f"let {brings} the program, or mend smoke.checks"
+    engine.one_off(stand.project, CHECKS, name, env={ROUND: str(number)}, hint=hint)
     limit = stand.declared.check_timeout
     try:
         state = _ended(stand, name, limit, watch_service=True)

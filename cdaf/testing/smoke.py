@@ -144,7 +144,7 @@ def _stand_up(stand: Stand) -> None:
         with smoke_journal.step(journal, f"before: {' '.join(command)}"):
             smoke_checks.before(stand, number)
     with smoke_journal.step(journal, "service"):
-        engine.up(stand.project, [SERVICE])
+        engine.up(stand.project, [SERVICE], f"mend {watch.start_of(stand)}: the image must have the program")
         watch.service_ready(stand)
     for level in last:
         with smoke_journal.step(journal, f"sidecars: {', '.join(level)}"):

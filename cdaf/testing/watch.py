@@ -1,7 +1,7 @@
 """Judging containers: by their health, their state and what they answer, never by time alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cdaf import engine
 from cdaf.engine import State
@@ -118,7 +118,7 @@ def judge_service(stand: Stand, state: State | None, when: str) -> None:
         return
     hint = "read its log, of which the end is shown"
     if state.exit_code == 0 and not state.oom:
-        hint = "service.start must name a command that stays in the foreground"
+        hint = f"let {start_of(stand)} name a command that stays in the foreground"
     raise SmokeError(f"service {fault} {when}", hint, tail(stand, state))
 
 
@@ -145,22 +145,43 @@ def _too_late(stand: Stand, state: State | None, answered: Answer, seconds: int)
         return SmokeError(f"service was not running within {seconds} s", "read the engine's log", output)
     port = stand.manifest.service.port
     if "nobody listens" in answered.text:
-        return _wrong_port(port, engine.listening(state), seconds, output)
+        mend = f"mend service.port or {start_of(stand)}"
+        return _wrong_port(port, engine.listening(state), seconds, output, mend)
     # What it answers from outside says more than what a health check inside printed.
-    told = answered.text if not answered.ready else state.probe or "its health check has not passed"
-    return SmokeError(
-        f"service was not healthy within {seconds} s: {told}", "read its log, or raise smoke.timeout", output
-    )
+    told, hint = answered.text, "read its log, or raise smoke.timeout"
+    if answered.ready:
+        told = state.probe or "its health check has not passed"
+    elif 300 <= answered.status < 500:
+        # The service works and has no such page; another of its ports may.
+        others = _outer_ports([each for each in engine.listening(state) or () if each.port != port])
+        told += f" on port {port}, and it listens on {others} too" if others else ""
+        hint = f"mend smoke.health{' or service.port' if others else ''}: a page of the service that answers 2xx"
+    return SmokeError(f"service was not healthy within {seconds} s: {told}", hint, output)
 
 
-def _wrong_port(port: int | None, found: list[engine.Listener] | None, seconds: int, output: str) -> SmokeError:
+def start_of(stand: Stand) -> str:
+    """Where the command that starts the service is declared: of an image that its Dockerfile made, in that."""
+    return "the Dockerfile's ENTRYPOINT and CMD" if is_sealed(stand) else "service.start"
+
+
+def is_sealed(stand: Stand) -> bool:
+    """Whether the service's images were made elsewhere, by a Dockerfile, and lie in the bundle as they are."""
+    return any(each.sealed for each in stand.manifest.images)
+
+
+def _wrong_port(
+    port: int | None, found: list[engine.Listener] | None, seconds: int, output: str, mend: str
+) -> SmokeError:
     message = f"no answer on port {port} within {seconds} s"
     if any(each.port == port and each.inside for each in found or ()):
         return SmokeError(
             f"{message}: the service listens on 127.0.0.1, inside its container alone", "bind it to 0.0.0.0", output
         )
-    others = ", ".join(str(each.port) for each in found or () if not each.inside)
-    if others:
-        return SmokeError(f"{message}: the service listens on {others}", "mend service.port or service.start", output)
+    if others := _outer_ports(found or ()):
+        return SmokeError(f"{message}: the service listens on {others}", mend, output)
     told = ": the service listens on no port" if found == [] else ""
-    return SmokeError(f"{message}{told}", "mend service.port or service.start, or raise smoke.timeout", output)
+    return SmokeError(f"{message}{told}", f"{mend}, or raise smoke.timeout", output)
+
+
+def _outer_ports(found: Sequence[engine.Listener]) -> str:
+    return ", ".join(dict.fromkeys(str(each.port) for each in found if not each.inside))
