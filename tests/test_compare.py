@@ -404,5 +404,9 @@ def test_an_image_of_the_engine(tmp_path: Path, engine: object) -> None:
         assert {each.why for each in found if each.kind == "layer"} <= {("compression",)}
         with pytest.raises(UsageError, match="has no image"):
             sides.differences("engine:cdaf-test.example/nowhere:1", str(tmp_path / "a"))
+        bare = name.rpartition(":")[0]
+        with pytest.raises(UsageError, match=f"no image {bare}; of that name it has {name}$") as caught:
+            sides.differences(f"engine:{bare}", str(tmp_path / "a"))
+        assert caught.value.hint == f"name one of them, such as engine:{name}"
     finally:
         subprocess.run(["docker", "rmi", "--force", name], check=True, capture_output=True)

@@ -68,7 +68,11 @@ def _of_engine(name: str, opened: ExitStack) -> Sequence[View]:
     from cdaf.registries import images
 
     if engine.inspect(name) is None:
-        raise UsageError(f"the engine has no image {name}", "look at `docker images`")
+        named = engine.names(name)
+        raise UsageError(
+            f"the engine has no image {name}" + (f"; of that name it has {', '.join(named)}" if named else ""),
+            f"name one of them, such as engine:{named[0]}" if named else "look at `docker images`",
+        )
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="cdaf-diff-")))
     engine.save(name, folder)
     return images.in_layout(folder)

@@ -22,7 +22,7 @@ from cdaf.engine.containers import (
     states,
     take,
 )
-from cdaf.engine.images import ensure, held, inspect, load, tag
+from cdaf.engine.images import ensure, held, inspect, load, names, tag
 from cdaf.engine.owner import Left, clear_leftovers, labels, leftovers, new_run, remove, sweep, undisturbed
 from cdaf.engine.saving import save
 from cdaf.engine.watching import Event, events
@@ -57,6 +57,7 @@ __all__ = [
     "listening",
     "load",
     "log",
+    "names",
     "native",
     "new_run",
     "one_off",

@@ -6,7 +6,7 @@ from typing import Any
 
 from cdaf import progress, store
 from cdaf.engine.client import EngineGone, api, asking, endpoint, missing, whales
-from cdaf.errors import EngineError, SmokeError
+from cdaf.errors import EngineError, ResolveError, SmokeError
 from cdaf.images import oci
 from cdaf.registries import reference
 
@@ -25,6 +25,19 @@ def inspect(name: str) -> dict[str, Any] | None:
                 return None
             raise
     return found
+
+
+def names(name: str) -> list[str]:
+    """The names that the engine has for images of a repository, each with its tag; whatever tag `name` has."""
+    try:
+        whole = reference.parse(name)
+    except ResolveError:
+        return []
+    with asking("listing images"):
+        listed = api().images()
+    found = {tag: reference.parse(tag) for each in listed for tag in each.get("RepoTags") or () if "<none>" not in tag}
+    same = [tag for tag, it in found.items() if (it.registry, it.repository) == (whole.registry, whole.repository)]
+    return sorted(same)
 
 
 def held(image: oci.Image) -> str:
