@@ -97,6 +97,14 @@ def test_nobody_listening_is_transient_and_names_no_secret(odd: Odd) -> None:
     assert "geheim" not in caught.value.message + caught.value.hint + caught.value.output
 
 
+def test_a_host_that_no_name_server_knows_may_be_misspelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(CdafError, match="its host name is not known here") as caught:
+        http.get("http://no-such-host.invalid/v2/")
+    assert caught.value.transient
+    assert "check the name of the host" in caught.value.hint
+
+
 def test_a_connection_that_breaks_while_reading_is_transient(odd: Odd) -> None:
     odd.faults.append(Fault("GET", "/blobs/", drop_after=3))
     with pytest.raises(CdafError) as caught, http.get(blob(odd)) as response:

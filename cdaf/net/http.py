@@ -255,7 +255,9 @@ def _lost(url: str, error: Exception) -> CdafError:
         return CdafError(
             f"{clean(url)}: no trusted connection: {reason}", "name your authority's certificates in SSL_CERT_FILE"
         )
-    return CdafError(f"{clean(url)}: {_reason(causes)}", "check the network and try again", transient=True)
+    named = any(isinstance(cause, socket.gaierror) for cause in causes)
+    hint = "check the name of the host and the network, and try again" if named else "check the network and try again"
+    return CdafError(f"{clean(url)}: {_reason(causes)}", hint, transient=True)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
