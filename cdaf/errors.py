@@ -6,7 +6,8 @@ class CdafError(Exception):
 
     `message` is lower case, says what is wrong and names the thing; `hint` is one imperative line that mends it;
     `output` is the tool's own output, printed before the message. `transient` turns any exit code into 75
-    (EX_TEMPFAIL of sysexits.h): trying again later may work.
+    (EX_TEMPFAIL of sysexits.h): trying again later may work. `data` is what programs may want besides, such as the
+    path of a report; with --json it stands beside the message.
     """
 
     exit_code = 1
@@ -17,6 +18,7 @@ class CdafError(Exception):
         self.hint = hint
         self.output = output
         self.transient = transient
+        self.data: dict[str, object] = {}
 
 
 class UsageError(CdafError):

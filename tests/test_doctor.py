@@ -24,6 +24,7 @@ def run(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, object]],
     assert done.stderr == ""
     told = json.loads(done.stdout)
     assert told["ok"] is (done.returncode == 0)
+    assert ("error" in told) is not told["ok"]
     return done.returncode, {each["name"]: each for each in told["findings"]}, done.stdout
 
 
@@ -44,9 +45,12 @@ def test_works_where_nothing_is(nothing: dict[str, str]) -> None:
 
 
 def test_only_the_engine_is_missing(nothing: dict[str, str]) -> None:
-    code, found, _ = run({**nothing, "PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{nothing['HOME']}/none"})
-    assert found["git"]["state"] == "ok"
+    code, found, text = run({**nothing, "PATH": os.environ["PATH"], "DOCKER_HOST": f"unix://{nothing['HOME']}/none"})
+    assert (found["git"]["state"], found["git"]["code"]) == ("ok", 0)
     assert code == 9
+    error = json.loads(text)["error"]
+    assert error["message"] == f"engine: {found['engine']['found']}"
+    assert (error["hint"], error["exit_code"]) == (found["engine"]["mend"], 9)
 
 
 def test_names_logins_and_no_secret(nothing: dict[str, str]) -> None:
@@ -76,4 +80,5 @@ def test_a_cache_that_cannot_be(nothing: dict[str, str], tmp_path: Path) -> None
 def test_an_engine_is_told_in_full() -> None:
     found = {each.name: each for each in doctor.examine()}
     assert {found[name].state for name in ("engine", "docker", "compose", "platforms")} == {"ok"}
-    assert doctor.verdict(list(found.values())) == 0
+    assert doctor.lack(list(found.values())) is None
+    assert not any(each.code for each in found.values())

@@ -40,8 +40,10 @@ Results go to stdout, one a line; everything else to stderr. So commands nest:
     cdaf release "$(cdaf package)" --to registry:registry.example/team/orders
 
 With `--json` a command prints one object instead: its result with `"ok": true`, or
-`{"ok": false, "error": {"message": …, "hint": …, "exit_code": …, "transient": …}}`. On a terminal progress is live;
-in a pipe, or where `CI` is set, it is a line for each step with its time. `NO_COLOR` is honoured.
+`{"ok": false, "error": {"message": …, "hint": …, "exit_code": …, "transient": …}}`; the error of a failed smoke test
+has the paths of its `report` and `record`, too. `doctor`, and `verify` of several files, tell their findings beside the
+error. On a terminal progress is live; in a pipe, or where `CI` is set, it is a line for each step with its time.
+`NO_COLOR` is honoured.
 
 | variable | |
 |---|---|

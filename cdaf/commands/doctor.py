@@ -15,11 +15,15 @@ def command(context: click.Context) -> None:
     """
     import msgspec
 
+    from cdaf.errors import exit_code
     from cdaf.terminal import doctor
 
     found = doctor.examine()
-    code = doctor.verdict(found)
+    lack = doctor.lack(found)
+    code = exit_code(lack) if lack else 0
     rows = [(each.name, each.state, each.found, each.mend) for each in found]
-    told = {"ok": code == 0, "findings": msgspec.to_builtins(found)}
+    told = {"ok": lack is None, "findings": msgspec.to_builtins(found)}
+    if lack is not None:
+        told["error"] = console.told(lack)
     console.answer_tables(told, [console.Table("", ("thing", "state", "found", "to mend it"), rows)])
     context.exit(code)

@@ -74,17 +74,32 @@ def answer_tables(data: Mapping[str, Any], tables: Sequence[Table]) -> None:
 
 
 def fail(error: CdafError) -> None:
-    """Print an error: the tool's output first, then what is wrong, then the hint; with --json also one object."""
+    """Print an error that ends the command; with --json also one object."""
+    complain(error)
+    if _as_json:
+        _out(_json({"ok": False, "error": told(error)}) + "\n")
+
+
+def told(error: CdafError) -> dict[str, Any]:
+    """An error as --json tells it."""
+    message, hint = _shown(error.message), _shown(error.hint)
+    return {
+        "message": message,
+        "hint": hint,
+        "exit_code": exit_code(error),
+        "transient": error.transient,
+        **error.data,
+    }
+
+
+def complain(error: CdafError) -> None:
+    """Print an error to stderr: the tool's output first, then what is wrong, then the hint."""
     message, hint = _shown(error.message), _shown(error.hint)
     if error.output:
         _err(_shown(error.output))
     _err(_paint("error:", "1;31") + f" {message}")
     if hint:
         _err(_paint("hint:", "1;36") + f" {hint}")
-    if _as_json:
-        code = exit_code(error)
-        told = {"message": message, "hint": hint, "exit_code": code, "transient": error.transient}
-        _out(_json({"ok": False, "error": told}) + "\n")
 
 
 def interrupted() -> None:

@@ -33,9 +33,14 @@ def examine() -> list[Finding]:
     return [finding for look in (_python, _cache, _git, _uv, _engine, _access) for finding in look()]
 
 
-def verdict(found: list[Finding]) -> int:
-    """The exit code of the first thing that is needed and not right; 0 when all is well."""
-    return next((each.code for each in found if each.state in ("missing", "problem") and each.code), 0)
+def lack(found: list[Finding]) -> CdafError | None:
+    """The error that the first thing which is needed and not right would end in; None when all is well."""
+    first = next((each for each in found if each.code), None)
+    if first is None:
+        return None
+    error = CdafError(f"{first.name}: {first.found or first.state}", first.mend)
+    error.exit_code = first.code
+    return error
 
 
 def _python() -> Iterator[Finding]:
@@ -78,7 +83,7 @@ def _program(name: str, argv: list[str], mend: str, code: int) -> Finding:
         return Finding(name, "missing", error.message, mend, code)
     words = told.stdout.decode(errors="replace").strip()
     version = words.removeprefix(f"{name} ").removeprefix("version ").split("\n")[0]
-    return Finding(name, "problem" if told.code else "ok", version, mend if told.code else "", code)
+    return Finding(name, "problem", version, mend, code) if told.code else Finding(name, "ok", version)
 
 
 def _engine() -> Iterator[Finding]:
