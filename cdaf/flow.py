@@ -52,6 +52,7 @@ def release(
     with step("verify"):
         opened = bundle.open(file)
         destinations = targets.parse(wanted, releasing.manifest(opened, config))
+        releasing.demand_testable(opened)
     with releasing.uploading(opened, () if dry_run else destinations) as uploads:
         with step("image"):
             images = releasing.images(uploads)

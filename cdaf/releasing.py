@@ -42,6 +42,22 @@ def manifest(opened: Bundle, file: Path | None) -> Manifest:
     return msgspec.structs.replace(opened.manifest, publish=publish, environments=environments)
 
 
+def demand_testable(opened: Bundle) -> None:
+    """Raise PublishError when a platform neither runs here nor may go untested: the end would be that of `publish`.
+
+    Asks the engine, so raises EngineError where there is none.
+    """
+    from cdaf import engine
+
+    allowed = opened.manifest.smoke.declared.untested
+    lost = [each for each in building.chosen(opened, ()) if each not in allowed and not engine.runs(each)]
+    if lost:
+        raise PublishError(
+            f"{', '.join(lost)}: does not run on this engine, so its smoke test cannot be run",
+            "add it to [smoke] untested and package again, or release where it runs",
+        )
+
+
 def journal(opened: Bundle, images: Sequence[Image], chosen: Path | None) -> Journal:
     """The release record of these images, begun or gone on with; a place that cannot be written to fails here."""
     place = record.path(opened, chosen)
@@ -68,6 +84,7 @@ def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool)
 
     The report lies beside the record. Raises SmokeError when an image fails.
     """
+    from cdaf.reports.report import HTML
     from cdaf.testing import smoke
 
     reports = begun.place.with_name(begun.place.name.removesuffix(".toml").removesuffix(".release") + ".smoke")
@@ -78,7 +95,14 @@ def test(opened: Bundle, images: Sequence[Image], begun: Journal, *, keep: bool)
         record.write(done, begun.place)
         entered.append(Journal(done, begun.place))
 
-    smoke.test(opened, images, reports, keep=keep, enter=enter)
+    try:
+        smoke.test(opened, images, reports, keep=keep, enter=enter)
+    except CdafError as error:
+        if len(entered) > 1:
+            page = reports / HTML
+            error.data |= {"report": str(page), "record": str(begun.place)}
+            error.hint = f"{error.hint}; its report: {page}" if error.hint else f"read its report: {page}"
+        raise
     return entered[-1]
 
 
@@ -175,6 +199,7 @@ def publish(
     published until then stands in the record.
     """
     record.refuse_untested(begun.record, images, opened.manifest)
+    _warn_of_dirt(opened, destinations)
     done = begun.record
     entered: list[Publication] = []
     for each in destinations:
@@ -186,14 +211,21 @@ def publish(
     return tuple(entered)
 
 
+def _warn_of_dirt(opened: Bundle, destinations: Sequence[Target]) -> None:
+    """Say once that only digests lead to what a dirty tree has in registries: many of them remove what has no tag."""
+    if opened.manifest.source.dirty and any(each.kind == "registry" for each in destinations):
+        progress.warn(f"{opened.path.name} is of a dirty tree, so no tag names its image in a registry")
+
+
 def foretell(
     opened: Bundle, images: tuple[Image, ...], destinations: Sequence[Target], begun: Journal
 ) -> tuple[Publication, ...]:
     """What `publish` would be asked for: the same refusals, and nothing is sent. Raises PublishError."""
     record.refuse_untested(begun.record, images, opened.manifest)
     refuse(opened, images, destinations)
-    digest = oci.published(images)[2]
+    _warn_of_dirt(opened, destinations)
     return tuple(
-        Publication(str(to), f"{to}@{digest}", digest, (*to.tags, *to.moving), "planned", "dry run: nothing was sent")
+        msgspec.structs.replace(each, hint="dry run: nothing was sent")
         for to in destinations
+        for each in targets.foretell(to, Release(opened, images))
     )

@@ -76,6 +76,29 @@ def test_a_dry_run_sends_nothing(tiny: Bundle, tmp_path: Path) -> None:
     assert "publications" not in next(tiny.path.parent.glob("*.release.toml")).read_text()
 
 
+def test_a_dry_run_names_what_the_run_then_makes(tiny: Bundle) -> None:
+    foretold = cdaf("release", tiny.path, "--dry-run").stdout
+    try:
+        done = cdaf("release", tiny.path)
+        assert done.stdout == foretold
+        layout, image = foretold.splitlines()
+        assert layout.startswith(f"{tiny.path.with_suffix('.oci')}@sha256:")
+        assert image in ask(["docker", "images", "tiny", "--no-trunc", "--format", "{{.ID}}"]).split()
+    finally:
+        subprocess.run(["docker", "rmi", *names_of("tiny")], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", ["smoke", "release"])
+def test_a_failed_test_says_where_its_report_lies(command: str, tmp_path: Path, engine: object) -> None:
+    made = stands.made(tmp_path / "dist", server="import sys; sys.exit('no')")
+    done = cdaf(command, made.path, "--json", expect=7)
+    error = json.loads(done.stdout)["error"]
+    assert Path(error["report"]).name == "report.html"
+    assert 'state = "failed"' in Path(error["record"]).read_text()
+    assert Path(error["report"]).is_file()
+    assert error["report"] in error["hint"]
+
+
 def test_release_follows_config(tiny: Bundle, tmp_path: Path) -> None:
     config = tmp_path / "cd.toml"
     config.write_text(f'[environments.test]\nto = ["layout:{tmp_path}/test"]\ntags = ["checked"]\n')

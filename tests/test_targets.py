@@ -149,6 +149,21 @@ def test_a_registry_by_the_name_that_docker_push_takes_is_told_how_it_is_written
     assert [each.partition(", ")[2] for each in targets.kind_faults(text)] == [meant]
 
 
+@pytest.mark.parametrize("where", ["team/orders", "orders", "a/b/c"])
+def test_a_registry_without_its_host_is_not_docker_hub(where: str) -> None:
+    with pytest.raises(UsageError, match="no host: registry:HOST/REPOSITORY") as caught:
+        targets.parse([f"registry:{where}"], manifest())
+    assert (f"for Docker Hub, write 'registry:docker.io/{where}'" in caught.value.message) is ("/" in where)
+    hosts = ("docker.io", "localhost", "localhost:5000", "r.example")
+    assert len(targets.parse([f"registry:{host}/{where}" for host in hosts], manifest())) == len(hosts)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("team/orders", "HOST/team/orders"), ("r.example/a", "r.example/a")])
+def test_what_is_meant_instead_of_an_environment_is_one_that_is_taken(text: str, meant: str) -> None:
+    with pytest.raises(UsageError, match=f"did you mean 'registry:{meant}'"):
+        targets.parse([text], manifest())
+
+
 @pytest.mark.parametrize("text", ["pypi:http://[::1", "pypi:https://h:99999/", "pypi:http:///x"])
 def test_half_an_address_is_a_fault_like_others(text: str) -> None:
     with pytest.raises(UsageError, match="not a URL of http or https"):
@@ -183,6 +198,13 @@ def test_only_a_release_has_every_tag(version: str, fixed: tuple[str, ...], movi
     assert (found.tags, found.moving) == (fixed, moving)
 
 
+def test_a_dirty_tree_has_no_tag_though_its_commit_is_a_release() -> None:
+    source = manifests.Source(time="2026-11-01T12:00:00Z", commit=COMMIT, release=True, dirty=True)
+    declared = settings.Publish(tags=("checked", "{version}", "sha-{commit}"), moving=("latest",))
+    (found,) = targets.parse(["engine:"], manifest(source=source, publish=declared))
+    assert (found.tags, found.moving) == ((), ())
+
+
 def test_a_tag_that_cannot_be_one_is_a_fault() -> None:
     odd = settings.Publish(tags=("{version}", "a b", "{nope}"), moving=("{version}",))
     with pytest.raises(UsageError) as caught:
@@ -203,6 +225,14 @@ def test_a_layout_by_default_beside_the_bundle(tmp_path: Path) -> None:
     )
     assert layout.tags(folder)["1.4.0"] == digest
     assert targets.publish(target("layout", ""), made)[0].state == "present"
+
+
+def test_what_is_foretold_is_what_is_published(registry: serve.Registry, tmp_path: Path) -> None:
+    made = release(tmp_path / "dist")
+    for each in (target("layout", ""), target("layout", "out"), target("registry", f"{registry.authority}/team/x")):
+        (planned,) = targets.foretell(each, made)
+        assert planned.state == "planned"
+        assert targets.publish(each, made) == (msgspec.structs.replace(planned, state="created"),)
 
 
 def test_a_tag_in_a_layout_stays_and_a_moving_one_moves(tmp_path: Path) -> None:
@@ -429,6 +459,21 @@ def test_without_tags_the_engine_gets_latest_and_a_tag_of_ones_own_moves(reposit
         made = release(tmp_path, images.simple(text + repository))
         assert targets.publish(Target("engine", repository), made)[0].tags == ("latest",)
         assert targets.publish(target("engine", f"{repository}:dev"), made)[0].tags == ("dev",)
+
+
+@pytest.mark.docker
+def test_what_a_dirty_tree_made_does_not_take_the_newest_name(repository: str, tmp_path: Path) -> None:
+    clean, dirty = images.simple("clean" + repository), images.simple("dirty" + repository)
+    targets.publish(Target("engine", repository), release(tmp_path, clean))
+    (found,) = targets.publish(
+        Target("engine", repository), release(tmp_path, dirty, version="1.4.0+g1a2b3c4d5e6f.dirty")
+    )
+    assert found.tags == ("dirty",)
+    named = ["docker", "images", repository, "--format", "{{.Tag}}"]
+    told = subprocess.run(named, check=True, capture_output=True, text=True).stdout.split()
+    assert sorted(told) == ["dirty", "latest"]
+    shown = subprocess.run(["docker", "inspect", f"{repository}:latest"], check=True, capture_output=True).stdout
+    assert json.loads(shown)[0]["Id"] in {clean.config_digest, clean.digest}
 
 
 @pytest.mark.docker

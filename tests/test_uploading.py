@@ -12,14 +12,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from cdaf import engine, flow, progress, releasing, targets
+from cdaf import engine, flow, progress, record, releasing, targets
+from cdaf.bundles import bundle
 from cdaf.errors import CdafError, PublishError, SmokeError
 from cdaf.images import layers, oci, plan
 from cdaf.images.oci import Image
 from cdaf.net import http, transfers
 from cdaf.registries import session
+from cdaf.settings import settings
 from cdaf.targets import Release, Target
 from tests import bundlekit, images, oddregistry, stands
 from tests.oddregistry import Fault, Odd
@@ -35,9 +38,13 @@ class Said(progress.Silent):
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.warnings: list[str] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +145,41 @@ def test_a_layer_is_on_its_way_as_soon_as_it_is_written(
     sent = [each.query["digest"][0] for each in odd.asked if each.method == "PUT"]
     assert sorted(sent) == sorted([*seen, image.config_digest])
     assert not odd.manifests
+
+
+@pytest.mark.docker
+def test_a_platform_that_can_be_tested_nowhere_here_is_refused_before_anything_is_made(
+    odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, allowed = stands.made(tmp_path), settings.Smoke(untested=("windows/arm64",))
+    plans = tuple(msgspec.structs.replace(each, platform="windows/arm64") for each in made.plans.images)
+    both = msgspec.structs.replace(made.plans, images=(*made.plans.images, *plans))
+    opened = msgspec.structs.replace(made, plans=both)
+    monkeypatch.setattr(bundle, "open", lambda _: opened)
+    with pytest.raises(PublishError, match=r"^windows/arm64: does not run on this engine") as caught:
+        flow.release(made.path, [f"registry:{odd.authority}/team/orders"])
+    assert "add it to [smoke] untested" in caught.value.hint
+    assert not odd.asked
+    assert [path.name for path in made.path.parent.iterdir()] == [made.path.name]
+    smoke = msgspec.structs.replace(made.manifest.smoke, declared=allowed)
+    releasing.demand_testable(
+        msgspec.structs.replace(opened, manifest=msgspec.structs.replace(made.manifest, smoke=smoke))
+    )
+
+
+def test_a_dirty_tree_without_a_tag_in_registries_is_said_once(odd: Odd, tmp_path: Path, said: Said) -> None:
+    made = release(tmp_path)
+    source = msgspec.structs.replace(made.bundle.manifest.source, dirty=True)
+    dirty = msgspec.structs.replace(made.bundle, manifest=msgspec.structs.replace(made.bundle.manifest, source=source))
+    where = [Target("registry", f"{odd.authority}/team/{name}") for name in ("a", "b")]
+    for opened, times in ((made.bundle, 0), (dirty, 1)):
+        journal = releasing.journal(opened, made.images, tmp_path / f"{times}.toml")
+        passed = [record.Tested(platform=each.platform, digest=each.digest, state="passed") for each in made.images]
+        done = releasing.Journal(record.tested(journal.record, passed), journal.place)
+        releasing.foretell(opened, made.images, where, done)
+        releasing.publish(opened, made.images, where, done)
+        warned = [each for each in said.warnings if "no tag names its image" in each]
+        assert len(warned) == 2 * times, "once in the dry run, once when it is published"
 
 
 @pytest.mark.docker

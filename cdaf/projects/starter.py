@@ -134,6 +134,7 @@ def render(found: Findings) -> str:
         *(_set(found, "before", found.before) if found.before else []),
         *(_set(found, "sidecars", found.sidecars) if found.sidecars else ['# sidecars = ["postgres:17"]']),
         *_checks(found),
+        '# untested = ["linux/arm64"]       # one that does not run where it is released: published without a test',
         "",
         "[publish]",
         '# to = ["registry:registry.example/team/NAME"]   # default: an OCI layout beside the bundle, and the engine',

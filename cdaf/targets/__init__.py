@@ -6,7 +6,7 @@ How to write one is in docs/targets.md.
 import difflib
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, cast
 
 import msgspec
@@ -69,6 +69,13 @@ class Module(Protocol):
         """Publish, and read back what stands there. Raises PublishError, transient when later may be better."""
         ...
 
+    def foretell(self, target: Target, release: Release) -> tuple[Publication, ...]:
+        """What `publish` would answer, as `planned`; nothing is sent or changed there."""
+        ...
+
+
+_Verb = Callable[[Target, Release], tuple[Publication, ...]]
+
 
 def load(kind: str) -> Module:
     """The module of a kind of target."""
@@ -103,8 +110,17 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
 
     Raises a PublishError for what has no class of its own: what lies below knows nothing of publishing.
     """
+    return _told(load(target.kind).publish, target, release)
+
+
+def foretell(target: Target, release: Release) -> tuple[Publication, ...]:
+    """What `publish` would make of one target, as `planned`. Raises as it does."""
+    return _told(load(target.kind).foretell, target, release)
+
+
+def _told(verb: _Verb, target: Target, release: Release) -> tuple[Publication, ...]:
     try:
-        return load(target.kind).publish(target, release)
+        return verb(target, release)
     except CdafError as error:
         if type(error) is not CdafError:
             raise
@@ -157,7 +173,8 @@ def _listed(texts: Sequence[str], manifest: Manifest, wrong: list[str]) -> list[
 
 def _unknown(text: str, manifest: Manifest) -> str:
     if "/" in text and "@" not in text:
-        return f"{text!r} is no kind:where, did you mean {'registry:' + text!r}?"
+        host = "" if re.match(r"localhost/|[^/]*[.:]", text) else "HOST/"
+        return f"{text!r} is no kind:where, did you mean {f'registry:{host}{text}'!r}?"
     known = sorted(manifest.environments)
     near = difflib.get_close_matches(text, known, 1)
     listed = f"; the environments are {', '.join(known)}" if known else "; no environments are declared"

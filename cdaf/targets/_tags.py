@@ -22,9 +22,9 @@ def rendered(declared: settings.Publish, manifest: Manifest) -> tuple[tuple[str,
 
 
 def _applies(template: str, manifest: Manifest) -> bool:
-    """A commit's tag names a clean commit; every other template, a fixed word too, names a release."""
+    """A commit's tag names a commit; every other template, a fixed word too, a release; none a dirty tree."""
     named = _fields(template)
-    if "commit" in named and (manifest.source.dirty or not manifest.source.commit):
+    if manifest.source.dirty or ("commit" in named and not manifest.source.commit):
         return False
     return manifest.source.release or named == _COMMIT
 

@@ -1,5 +1,7 @@
 """`engine:[NAME]`: names for the tested image in the local engine; it is loaded where the engine has lost it."""
 
+import msgspec
+
 from cdaf import engine, progress
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, ResolveError
@@ -24,20 +26,37 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
 
     Raises PublishError when the engine runs none of the platforms, EngineError where there is no engine.
     """
-    manifest = release.bundle.manifest
-    named = target.where or manifest.service.name
-    own = reference.parse(named).tag
-    image, found = _held(release.images)
-    tags = (own,) if own else (*target.tags, *target.moving) or ("latest",)
-    names = [named if own else f"{named}:{tag}" for tag in tags]
+    (planned,) = foretell(target, release)
+    found, own = planned.reference, bool(_own_tag(target, release))
+    names = _names(planned, own=own)
     standing = {name: _id(name) for name in names}
     for name in names[: 0 if own else len(target.tags)]:
         if standing[name] not in {"", found}:
             progress.warn(f"{name} named another image in the local engine, {standing[name]}, and names this one now")
     missing = [name for name, there in standing.items() if there != found]
     engine.tag(found, missing)
-    hint = _hint(manifest, names[0])
-    return (Publication(f"engine:{named}", found, image.digest, tags, "created" if missing else "present", hint),)
+    hint = _hint(release.bundle.manifest, names[0])
+    return (msgspec.structs.replace(planned, state="created" if missing else "present", hint=hint),)
+
+
+def foretell(target: Target, release: Release) -> tuple[Publication, ...]:
+    """What `publish` would name, and how. Raises as it does."""
+    named = target.where or release.bundle.manifest.service.name
+    own = _own_tag(target, release)
+    # Only a clean tree may take the name that stands for the newest; people still need one to start the image by.
+    alone = "dirty" if release.bundle.manifest.source.dirty else "latest"
+    tags = (own,) if own else (*target.tags, *target.moving) or (alone,)
+    image, found = _held(release.images)
+    return (Publication(f"engine:{named}", found, image.digest, tags, "planned"),)
+
+
+def _own_tag(target: Target, release: Release) -> str:
+    return reference.parse(target.where or release.bundle.manifest.service.name).tag or ""
+
+
+def _names(planned: Publication, *, own: bool) -> list[str]:
+    named = planned.target.partition(":")[2]
+    return [named if own else f"{named}:{tag}" for tag in planned.tags]
 
 
 def _held(images: tuple[Image, ...]) -> tuple[Image, str]:

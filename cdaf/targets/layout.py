@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, faults
 from cdaf.images import layout as layouts
@@ -18,13 +20,22 @@ def check(where: str, _: Manifest) -> list[str]:
 
 def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     """Write the layout, or add to it. Raises PublishError when a tag there names something else."""
-    folder = Path(target.where) if target.where else release.bundle.path.with_suffix(".oci")
-    _, _, digest = oci.published(release.images)
+    (planned,) = foretell(target, release)
+    folder, digest = _folder(target, release), planned.digest
     named = layouts.tags(folder)
     taken = [f"tag {tag} names {named[tag]} already" for tag in target.tags if named.get(tag, digest) != digest]
     if taken:
         raise PublishError(faults(str(folder), taken), "publish a new version, or another folder")
     images = tuple(registry.complete(image) for image in release.images)
-    state = layouts.write(folder, images, (*target.tags, *target.moving), attached(release))
-    name = f"layout:{folder}"
-    return (Publication(name, f"{folder}@{digest}", digest, (*target.tags, *target.moving), state),)
+    state = layouts.write(folder, images, planned.tags, attached(release))
+    return (msgspec.structs.replace(planned, state=state),)
+
+
+def foretell(target: Target, release: Release) -> tuple[Publication, ...]:
+    """What `publish` would write, and where."""
+    folder, digest = _folder(target, release), oci.published(release.images)[2]
+    return (Publication(f"layout:{folder}", f"{folder}@{digest}", digest, (*target.tags, *target.moving), "planned"),)
+
+
+def _folder(target: Target, release: Release) -> Path:
+    return Path(target.where) if target.where else release.bundle.path.with_suffix(".oci")

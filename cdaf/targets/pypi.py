@@ -45,6 +45,21 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
     return tuple(_publish(target, index, release, wheel) for wheel in _wheels(release.bundle.manifest))
 
 
+def foretell(target: Target, release: Release) -> tuple[Publication, ...]:
+    """The wheels that `publish` would upload; their URLs are known only once the index lists them."""
+    where = http.clean(indexes.find(target.where).simple[0]).rstrip("/")
+    return tuple(
+        Publication(
+            str(target),
+            f"{where}/{_normalized(each.name)}/{each.archive.rpartition('/')[2]}#sha256={each.sha256}",
+            f"sha256:{each.sha256}",
+            (),
+            "planned",
+        )
+        for each in _wheels(release.bundle.manifest)
+    )
+
+
 def _publish(target: Target, index: Index, release: Release, wheel: Dependency) -> Publication:
     name = wheel.archive.rpartition("/")[2]
     project = _normalized(wheel.name)

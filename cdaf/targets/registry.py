@@ -30,7 +30,13 @@ def check(where: str, _: Manifest) -> list[str]:
         return [error.message]
     if named.tag:
         return ["a target names no tag; declare tags under [publish]"]
-    return ["it names no host: registry:HOST/REPOSITORY"] if where.count("/") == 0 else []
+    host = where.partition("/")[0]
+    if host == where:
+        return ["it names no host: registry:HOST/REPOSITORY"]
+    if host != "localhost" and "." not in host and ":" not in host:
+        # What `docker push` takes for a name on Docker Hub is here more likely one whose host was forgotten.
+        return [f"{host!r} is no host: registry:HOST/REPOSITORY; for Docker Hub, write 'registry:docker.io/{where}'"]
+    return []
 
 
 def refuse(target: Target, release: Release) -> None:
@@ -89,6 +95,13 @@ def publish(target: Target, release: Release) -> tuple[Publication, ...]:
         upload.put_manifest(where, data, media_type, tag)
     state: Literal["created", "present"] = "created" if missing or new or not there else "present"
     return (Publication(f"registry:{named}", f"{named}@{digest}", digest, tuple(standing), state),)
+
+
+def foretell(target: Target, release: Release) -> tuple[Publication, ...]:
+    """What `publish` would put there; nothing is asked."""
+    named, digest = reference.parse(target.where), oci.published(release.images)[2]
+    tags = (*target.tags, *target.moving)
+    return (Publication(f"registry:{named}", f"{named}@{digest}", digest, tags, "planned"),)
 
 
 def _place(target: Target, release: Release) -> tuple[Repository, Reference]:
