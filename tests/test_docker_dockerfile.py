@@ -187,6 +187,18 @@ def test_no_order_of_lines_breaks_it(lines: list[str]) -> None:
         stages.needed(found, stage, "linux/amd64", {})
 
 
+@given(
+    st.sampled_from(["RUN", "COPY", "ARG", "FROM", "ONBUILD RUN"]), st.text("'\"\\`${}<-+:=,A \t\r\n\x0c", max_size=40)
+)
+def test_no_words_break_it(word: str, rest: str) -> None:
+    try:
+        found = read(f"ARG A{rest}\nFROM a\n{word} --mount={rest}\nFROM $A{rest}\nCOPY --from=b / /\n")
+    except ProjectError:
+        return
+    for stage in found.stages:
+        stages.needed(found, stage, "linux/amd64", {})
+
+
 def untaken(text: str, *names: str, **more: str) -> list[str]:
     return list(rules.untaken(Docker(args={**dict.fromkeys(names, "x"), **more}), read(text)))
 
