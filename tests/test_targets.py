@@ -523,8 +523,12 @@ def test_the_services_wheel_goes_to_a_real_index(package_index: serve.PackageInd
     data = wheel()
     made = packaged(tmp_path, data)
     (chosen,) = targets.parse([f"pypi:{package_index.upload}"], made.bundle.manifest)
+    (planned,) = targets.foretell(chosen, made)
+    assert published(package_index) == {}
     (found,) = targets.publish(chosen, made)
     assert found.state == "created"
+    assert (planned.target, planned.digest, planned.state) == (found.target, found.digest, "planned")
+    assert planned.reference.rpartition("/")[2] == found.reference.rpartition("/")[2]
     assert found.digest == "sha256:" + hashlib.sha256(data).hexdigest()
     assert found.reference.endswith("orders-1.4.0-py3-none-any.whl#sha256=" + hashlib.sha256(data).hexdigest())
     assert published(package_index) == {"orders-1.4.0-py3-none-any.whl": data}
