@@ -16,7 +16,7 @@ def package(
 ) -> "Bundle":
     """CI: resolve, collect, seal. Nothing that follows needs the project any more."""
     from cdaf import languages
-    from cdaf.projects import locking, project, sealing
+    from cdaf.projects import locking, project, sealing, steady
 
     with step("read"):
         found = project.read(root, flags, release=release)
@@ -25,15 +25,16 @@ def package(
     with step("resolve"):
         lock = language.resolve(found, pins)
         found = project.settle(found, (locking.path(found), *lock.inputs), release=release)
-    with step("collect"):
-        collection = language.collect(found, lock)
-    with step("plan"):
-        planned = language.plan(found, collection)
-        contents = sealing.contents(found, collection, planned)
-        foretold = sealing.foretell(planned.plans, contents, planned.sealed)
-        manifest = sealing.describe(found, collection, planned, foretold)
-    with step("seal"):
-        return sealing.seal(into, manifest, planned.plans, contents)
+    with steady.watched(found.seen) as confirm:
+        with step("collect"):
+            collection = language.collect(found, lock)
+        with step("plan"):
+            planned = language.plan(found, collection)
+            contents = sealing.contents(found, collection, planned)
+            foretold = sealing.foretell(planned.plans, contents, planned.sealed)
+            manifest = sealing.describe(found, collection, planned, foretold)
+        with step("seal"):
+            return sealing.seal(into, manifest, planned.plans, contents, confirm)
 
 
 def release(

@@ -58,7 +58,7 @@ def test_a_file_marked_as_unchanged_is_compared_all_the_same(tree: Path, mark: s
     makers.git(tree, "update-index", mark, "a.txt")
     assert differing(tree) == set()
     (tree / "a.txt").write_text("other\n")
-    assert "a.txt" not in git.changed(tree), "git's own status keeps silent"
+    assert "a.txt" not in git.status(tree).changed, "git's own status keeps silent"
     assert differing(tree) == {"a.txt"}
 
 
@@ -73,7 +73,7 @@ def test_line_ends_of_one_machine_differ(tree: Path) -> None:
         (tree / name).unlink()
         makers.git(tree, "checkout", "--", name)
     assert (tree / "a.txt").read_bytes() == b"one\r\ntwo\r\n"
-    assert git.changed(tree) == set()
+    assert git.status(tree).changed == set()
     assert differing(tree) == {"a.txt", "b.txt"}
 
 
@@ -125,7 +125,7 @@ def test_a_duplicate_is_of_one_mind_with_its_original(tmp_path: Path, kind: str)
     again = git.head(into)
     assert (again.commit, again.time, again.tags) == (found.commit, found.time, found.tags)
     assert git.tracked(into) == git.tracked(root)
-    assert git.changed(into) == git.changed(root) == {"a", "gone", "new"}
+    assert git.status(into).changed == git.status(root).changed == {"a", "gone", "new"}
     names = {path.relative_to(into).as_posix() for path in into.rglob("*") if ".git" not in path.parts}
     assert names == {".gitignore", "a", "b", "b/run", "link", "loose", "new"}
     assert (into / "link").readlink() == Path("a")
@@ -155,4 +155,4 @@ def test_a_duplicate_keeps_what_the_repository_alone_says(tmp_path: Path, kind: 
     (root / "n").write_bytes(b"1\r\n")
     git.duplicate(git.head(root), tmp_path / "again")
     assert git.tracked(tmp_path / "again") == git.tracked(root)
-    assert git.changed(tmp_path / "again") == git.changed(root)
+    assert git.status(tmp_path / "again").changed == git.status(root).changed

@@ -187,7 +187,7 @@ def test_no_repository(tmp_path: Path) -> None:
 
 def test_dirty_is_what_enters_and_differs(service: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = read(service)
-    assert project.settle(clean, [service / "uv.lock"]) == clean
+    assert project.settle(clean, [service / "uv.lock"]).version == clean.version
     makers.write(service, {"notes.txt": "does not enter"})
     assert not project.settle(read(service), []).source.dirty
     makers.write(service, {"app/main.py": "x = 2\n"})

@@ -60,11 +60,13 @@ def seal(
     plans: Plans,
     content: Mapping[str, Source],
     expected: Mapping[str, str] = MappingProxyType({}),
+    confirm: Callable[[], None] = lambda: None,
 ) -> Bundle:
     """Write `<name>-<version>.cdaf` to the folder `into`, whole or not at all, and return it as `open` would.
 
     `content` maps members' names to their bytes or to the file that holds them; the bundle's own four files are added.
     `expected` holds the hex SHA-256 of members that the caller has read before, and which must not have changed since.
+    `confirm` is called when all is written but the name: what it raises leaves no bundle.
     Raises ProjectError that lists every name or file that cannot be sealed, BundleError when manifest or plans speak
     of members that are not there, a transient CdafError when the disk is full.
     """
@@ -87,6 +89,7 @@ def seal(
     with atomic.writing(path) as file:
         digests = _write(file, entries, sources, manifest, expected)
         stamp = stamp_of(file)
+        confirm()
     members = {entry.name: Member(entry.name, entry.data, entry.size, digests[entry.name].sha256) for entry in entries}
     return Bundle(path, f"sha256:{digests[SUMS].sha256}", manifest, plans, members, stamp)
 
@@ -225,7 +228,9 @@ def _write(
         digests = zipwrite.fill(file, others, sources, _one_at_a_time(advance))
     known = {name: digest.sha256 for name, digest in digests.items()}
     if changed := [zipform.shown(name) for name, sha256 in expected.items() if known.get(name, sha256) != sha256]:
-        raise ProjectError(faults("files changed while they were packaged", changed), "package again")
+        raise ProjectError(
+            faults("files changed while they were packaged", changed), "package again when nothing changes them"
+        )
     if wrong := rules.archive_faults(manifest, known):
         raise BundleError(faults("archives are not what the manifest says", wrong), "empty the cache and package again")
     own = [entry for entry in entries if entry.name == SUMS]

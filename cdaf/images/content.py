@@ -80,11 +80,13 @@ def of_bytes(data: bytes) -> Content:
 
 
 def of_file(path: Path, sha256: str | None = None) -> Content:
-    """A whole file as content; it is read once unless its digest is known."""
-    if sha256 is None:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Content(sha256, path.stat().st_size, path)
+    """A whole file as content; it is read once unless its digest is known, and then stands for what was read."""
+    if sha256 is not None:
+        return Content(sha256, path.stat().st_size, path)
+    with path.open("rb") as file:
+        before = stamp(file.fileno())
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Content(sha256, before[2], path, stamp=before)
 
 
 def source(content: Content) -> bytes | Path:

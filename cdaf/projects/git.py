@@ -19,6 +19,7 @@ _ENV = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 _ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_PREFIX")
 _FILTERS = ("filter", "ident", "working-tree-encoding")
 _FORMS = r"^(filter\..*|core\.(autocrlf|eol|safecrlf|filemode|symlinks|ignorecase|precomposeunicode))$"
+_COLUMNS = {"1 ": 8, "u ": 10}  # of a changed and an unmerged path, before its name (git-status(1), format 2)
 _CHUNK = 1 << 20
 _AT_ONCE = 500
 
@@ -31,6 +32,13 @@ class Head(msgspec.Struct, frozen=True):
     time: int
     tags: tuple[str, ...]
     shallow: bool
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The commit at HEAD, and the tracked paths that differ from it, relative to the root: modified, added, deleted."""
+
+    commit: str
+    changed: frozenset[str]
 
 
 class Tracked(msgspec.Struct, frozen=True):
@@ -87,10 +95,21 @@ def tracked(folder: Path) -> tuple[Tracked, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def changed(root: Path) -> frozenset[str]:
-    """Tracked paths, relative to the root, that differ from HEAD: modified, added or deleted."""
-    listed = _must(root, "status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
-    return frozenset(row[3:].decode(errors="surrogateescape") for row in listed.split(b"\0") if row)
+def status(root: Path) -> Status:
+    """What git says of the work tree."""
+    words = ("--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--untracked-files=no", "--no-renames")
+    commit, changed = "", set()
+    for row in _must(root, "status", *words).decode(errors="surrogateescape").split("\0"):
+        if row.startswith("# branch.oid "):
+            commit = row.removeprefix("# branch.oid ")
+        elif kind := _COLUMNS.get(row[:2]):
+            changed.add(row.split(" ", kind)[kind])
+    return Status(commit, frozenset(changed))
+
+
+def commit(root: Path) -> str:
+    """The commit at HEAD."""
+    return _must(root, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
 
 
 def differing(root: Path, entries: Iterable[Tracked]) -> frozenset[str]:

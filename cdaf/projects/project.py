@@ -9,7 +9,7 @@ import msgspec
 
 from cdaf import languages, progress
 from cdaf.errors import ProjectError, faults
-from cdaf.projects import git, rules
+from cdaf.projects import git, rules, steady
 from cdaf.projects.patterns import matching
 from cdaf.settings import config, refusal
 from cdaf.settings.settings import Settings, Smoke
@@ -57,6 +57,7 @@ class Project(msgspec.Struct, frozen=True):
     files: tuple[File, ...]  # by [service] include
     checks: tuple[File, ...]  # by [smoke] files
     compose: tuple[File, ...]  # by [smoke] compose
+    seen: steady.Seen  # the repository before any of this was read
 
 
 def read(
@@ -71,11 +72,13 @@ def read(
     Raises ProjectError with all faults of its settings and its files, UsageError when only flags have any.
     """
     root = root.resolve()
+    early = steady.beside(root)
     loaded = config.read(root, flags, environ)
     settings = _narrowed(loaded)
     found = rules.broken(settings)
     head = git.head(root)
-    top = head.root.resolve()
+    seen = steady.look(head, root, early)
+    top, listed = seen.top, steady.below(seen, root)
     language = settings.service.language or languages.detect(root, top)
     if language is None or language not in languages.MODULES:
         found.append(_no_language(language))
@@ -92,7 +95,6 @@ def read(
         found.append(
             f"service.name: {len(name)} characters are more than the {_LONGEST} that a file's name has room for"
         )
-    listed = {entry.name: entry for entry in git.tracked(root)}
     files = _by_name(_files(root, top, listed, settings.service.include, "service.include", found))
     checks = _by_name(_files(root, top, listed, _check_patterns(settings, listed), "smoke.files", found))
     compose = _files(root, top, listed, settings.smoke.compose, "smoke.compose", found)
@@ -104,7 +106,7 @@ def read(
     source = Source(_time(head.time, environ), settings.service.repository, head.commit)
     version = _version(root, head, number, release=release)
     return Project(
-        root, top, settings, loaded.origins, loaded.file, name, version, language, source, files, checks, compose
+        root, top, settings, loaded.origins, loaded.file, name, version, language, source, files, checks, compose, seen
     )
 
 
@@ -121,10 +123,11 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
     """The project with its dirtiness decided, once locks are written.
 
     `inputs` are the files and folders beyond the project's own that enter the bundle: locks, and what is built.
-    Raises ProjectError when a release was asked for and the tree is dirty.
+    Raises ProjectError when a release was asked for and the tree is dirty, or when HEAD has moved.
     """
     own = [project.file, *(file.path for file in (*project.files, *project.checks, *project.compose))]
-    dirty = sorted(_differing(project.repository, [*own, *inputs]))
+    project = msgspec.structs.replace(project, seen=steady.entering(project.seen, [*own, *inputs]))
+    dirty = sorted(project.seen.differing)
     if not dirty:
         return project
     named = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
@@ -140,24 +143,6 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
         version=Version(project.version.number, commit[:12], dirty=True),
         source=msgspec.structs.replace(project.source, dirty=True),
     )
-
-
-def _differing(top: Path, inputs: Iterable[Path]) -> set[str]:
-    tracked = {entry.name: entry for entry in git.tracked(top)}
-    entering: set[str] = set()
-    untracked: set[str] = set()
-    changed = git.changed(top)
-    for path in inputs:
-        name = path.resolve().relative_to(top).as_posix() if path.resolve().is_relative_to(top) else ""
-        if path.is_dir():
-            inside = "" if name in ("", ".") else f"{name}/"
-            entering |= {entry for entry in {*tracked, *changed} if entry.startswith(inside)}
-        elif name in tracked or name in changed:
-            entering.add(name)
-        elif name:
-            untracked.add(name)
-    unsaid = [tracked[name] for name in sorted(entering - changed) if name in tracked]
-    return untracked | (entering & changed) | git.differing(top, unsaid)
 
 
 def _no_language(declared: str | None) -> str:

@@ -1,7 +1,7 @@
 """From what a language collected and planned to what is sealed: the contents, the foretold images, the manifest."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -157,8 +157,14 @@ def _bases(project: Project, pins: Pins) -> tuple[manifest.Base, ...]:
     )
 
 
-def seal(into: Path, described: Manifest, plans: plan.Plans, held: dict[str, Content]) -> bundle.Bundle:
-    """Seal the bundle; git is told to pass over a folder that is made for it.
+def seal(
+    into: Path,
+    described: Manifest,
+    plans: plan.Plans,
+    held: dict[str, Content],
+    confirm: Callable[[], None] = lambda: None,
+) -> bundle.Bundle:
+    """Seal the bundle unless `confirm` raises; git is told to pass over a folder that is made for it.
 
     Raises ProjectError when a file changed since the image was foretold from it.
     """
@@ -166,7 +172,7 @@ def seal(into: Path, described: Manifest, plans: plan.Plans, held: dict[str, Con
     held = held | {name: content.of_bytes(data) for name, data in derived.items()}
     sources = {name: content.source(each) for name, each in held.items()}
     is_new = not into.exists()
-    made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in held.items()})
+    made = bundle.seal(into, described, plans, sources, {name: each.sha256 for name, each in held.items()}, confirm)
     if is_new:
         (into / ".gitignore").write_text("*\n")
     return made

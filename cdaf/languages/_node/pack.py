@@ -16,7 +16,7 @@ import msgspec
 
 from cdaf import store
 from cdaf.errors import ResolveError
-from cdaf.images import content, layer
+from cdaf.images import layer
 from cdaf.images.coder import Stream
 from cdaf.images.plan import Layer, Link, Place
 from cdaf.languages._node import lockfile
@@ -47,7 +47,7 @@ class Made(msgspec.Struct, frozen=True):
 
 def folder(root: Path, choice: Choice) -> Made:
     """The archive of a folder's tracked files; `root` is the lock's folder."""
-    leaves = [each for each in tree.tracked(root / choice.folder) if MODULES not in each.name.split("/")]
+    leaves = tree.read(each for each in tree.tracked(root / choice.folder) if MODULES not in each.name.split("/"))
     name = memo.key("npm folder", tree.digest(leaves))
     known = memo.load(name, Made)
     if known is None or not store.checked(KIND, known.sha256):
@@ -109,7 +109,7 @@ def _made(leaves: Iterable[Leaf]) -> Made:
         if leaf.link:
             entries.append(Link(path, leaf.link))
         else:
-            held[path] = content.of_file(leaf.path)
+            held[path] = tree.content(leaf)
             entries.append(Place(path, path, 0o755 if leaf.executable else 0o644))
     with store.writing(KIND) as (file, temporary):
         stream = Stream(file)

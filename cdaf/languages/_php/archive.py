@@ -185,7 +185,7 @@ def of_files(leaves: Sequence[Leaf]) -> str:
     """The same of files on disk: what git tracks in a folder, or a commit laid out."""
     kept = []
     for leaf in sorted(leaves, key=lambda each: each.name):
-        data = b"" if leaf.link else leaf.path.read_bytes()
+        data = b"" if leaf.link else tree.data(leaf)
         kept.append((leaf.name, _Raw(leaf.name, 0o755 if leaf.executable else 0o644, leaf.link, data)))
     return _written(kept)
 

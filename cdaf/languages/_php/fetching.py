@@ -176,7 +176,7 @@ def _built(project: Project, package: Package) -> Held:
                 sha256 = archive.of_files(tree.laid(folder))
             memo.save(name, sha256)
         return Held(sha256, f"git:{package.commit}", package.urls[0])
-    leaves = tree.tracked(Path(package.directory))
+    leaves = tree.read(tree.tracked(Path(package.directory)))
     digest = tree.digest(leaves)
     sha256 = memo.load(memo.key("php path", digest), str)
     if not sha256 or not store.checked(KIND, sha256):

@@ -37,7 +37,8 @@ def resolve(project: Project, pins: Pins) -> languages.Lock:
     composer = project.settings.php.composer
     pin = pinned.base(pins, composer, project.settings.image.platforms[0])
     paths = [Path(each.directory) for each in packages if each.kind == "path"]
-    inputs = (found.path, project.root / MANIFEST, *paths)
+    own = [project.root] if project.settings.build.run else []
+    inputs = (found.path, project.root / MANIFEST, *paths, *own)
     return languages.Lock(tuple(packages), files, {"composer": f"{composer}@{pin.digest}"}, pins, inputs)
 
 

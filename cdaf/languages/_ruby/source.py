@@ -111,6 +111,7 @@ def _leaves(project: Project, read: Read, choice: Choice) -> Sequence[Leaf]:
 
 
 def _kept(leaves: Sequence[Leaf], glob: str) -> Tree:
+    leaves = tree.read(leaves)
     name = memo.key("gem source", tree.digest(leaves), glob)
     known = memo.load(name, Tree)
     if known is None or not store.checked(KIND, known.sha256):
@@ -128,7 +129,7 @@ def _stored(leaves: Sequence[Leaf], glob: str) -> Tree:
             if each.link:
                 yield tarform.encode(Header(each.name, "link", 0o777, target=each.link))
                 continue
-            data = each.path.read_bytes()
+            data = tree.data(each)
             if found := elf.of_bytes(data, package.entrance(each.name)):
                 native[each.name] = found
             if _is_gemspec(each.name, glob):

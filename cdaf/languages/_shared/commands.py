@@ -59,7 +59,7 @@ def outputs(project: Project, workshop: Workshop) -> tuple[Output, ...]:
     not run here.
     """
     # Ours say what enters where; a build that could read them would run again for each new pin.
-    leaves = [each for each in tree.tracked(project.root) if each.name not in (config.NAME, pins.NAME)]
+    leaves = tree.read(each for each in tree.tracked(project.root) if each.name not in (config.NAME, pins.NAME))
     settings, image = project.settings.build, workshop.image
     told = msgspec.json.encode([settings, image.digest, workshop.environment, project.settings.service.env])
     name = memo.key("commands", tree.digest(leaves), told, *workshop.identity)

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from cdaf.errors import ResolveError
-from cdaf.images import content as bytes_of
 from cdaf.images import layer
 from cdaf.images.coder import Stream
 from cdaf.images.content import Content
@@ -148,7 +147,7 @@ def _tar(
         if leaf.link:
             laid.append(Link(path, leaf.link))
         else:
-            held[path] = bytes_of.of_file(leaf.path)
+            held[path] = tree.content(leaf)
             laid.append(Place(path, path, 0o755 if leaf.executable else 0o644))
     stream = Plain(file, diff=False)
     layer.write(Layer("build", tuple(laid)), held, {}, stream)

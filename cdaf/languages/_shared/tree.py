@@ -18,8 +18,10 @@ import msgspec
 
 from cdaf import process
 from cdaf.errors import ProjectError, ResolveError
+from cdaf.images import content as bytes_of
+from cdaf.images.content import Content
 from cdaf.languages._shared import scratch
-from cdaf.projects import git
+from cdaf.projects import git, steady
 
 TIME = 315532800  # 1980-01-01T00:00:00Z, the earliest that a wheel's zip knows
 _JUNK = frozenset(
@@ -29,12 +31,16 @@ _CHUNK = 1 << 20
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """A file of the tree, or with `link` a symbolic link inside it."""
+    """A file of the tree, or with `link` a symbolic link inside it.
+
+    `content` is what its bytes were when they were read first: whoever reads them again is refused others.
+    """
 
     name: str
     path: Path
     executable: bool = False
     link: str = ""
+    content: Content | None = None
 
 
 def tracked(folder: Path) -> tuple[Leaf, ...]:
@@ -82,18 +88,31 @@ def laid(folder: Path) -> tuple[Leaf, ...]:
     return tuple(found)
 
 
+def read(leaves: Iterable[Leaf]) -> tuple[Leaf, ...]:
+    """The same, each with what its bytes are now."""
+    return tuple(msgspec.structs.replace(leaf, content=content(leaf)) if not leaf.link else leaf for leaf in leaves)
+
+
+def content(leaf: Leaf) -> Content:
+    """The bytes of a file of the tree."""
+    return leaf.content or bytes_of.of_file(leaf.path)
+
+
+def data(leaf: Leaf) -> bytes:
+    """The bytes of a file of the tree at once. Raises ProjectError when they are no longer those that were read."""
+    found = leaf.path.read_bytes()
+    if leaf.content and hashlib.sha256(found).hexdigest() != leaf.content.sha256:
+        raise ProjectError(f"files changed while they were packaged: {leaf.path}", steady.HINT)
+    return found
+
+
 def digest(leaves: Iterable[Leaf]) -> str:
     """What the tree is, as hex: names, modes, links and bytes."""
     whole = hashlib.sha256()
     for leaf in leaves:
-        told = leaf.link or _digest(leaf.path)
+        told = leaf.link or content(leaf).sha256
         whole.update(f"{leaf.name}\0{leaf.executable}\0{bool(leaf.link)}\0{told}\0".encode())
     return whole.hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy(leaves: Iterable[Leaf], into: Path) -> None:
