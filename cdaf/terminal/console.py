@@ -4,10 +4,11 @@ import os
 import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any, NamedTuple, TextIO
 
 from cdaf import progress
-from cdaf.errors import CdafError, exit_code
+from cdaf.errors import EXIT_INTERRUPTED, CdafError, exit_code
 from cdaf.terminal import redact
 
 _as_json = False
@@ -103,8 +104,12 @@ def complain(error: CdafError) -> None:
 
 
 def interrupted() -> None:
-    """Say that the user, or a signal, ended the run."""
+    """Say that the user, or a signal, ended the run; with --json also in one object."""
     _err("interrupted")
+    if _as_json:
+        known = {"message": "interrupted", "hint": "", "exit_code": EXIT_INTERRUPTED, "transient": False}
+        with suppress(OSError):
+            _out(_json({"ok": False, "error": known}) + "\n")
 
 
 def plain(text: str) -> str:
@@ -173,5 +178,6 @@ def _out(text: str) -> None:
 
 
 def _err(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # a full or closed stderr is no reason to end otherwise
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
