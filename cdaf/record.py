@@ -104,8 +104,13 @@ def start(place: Path, bundle: Bundle, images: Sequence[Image]) -> Record:
 
 
 def tested(record: Record, results: Sequence[Tested]) -> Record:
-    """The record with the results of smoke tests, in place of earlier ones of the same platforms."""
-    return _with(record, smoke=_merged(record.smoke, results))
+    """The record with the results of smoke tests, in place of earlier ones of the same platforms.
+
+    That a test was not run here takes nothing from one of the same image that was run elsewhere.
+    """
+    known = {(each.platform, each.digest) for each in record.smoke}
+    new = [each for each in results if each.state != "not run" or (each.platform, each.digest) not in known]
+    return _with(record, smoke=_merged(record.smoke, new))
 
 
 def published(record: Record, publications: Sequence[Publication]) -> Record:

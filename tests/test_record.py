@@ -66,6 +66,15 @@ def test_a_record_names_everything_by_digest(tmp_path: Path, both: tuple[Image, 
     assert table["publications"][0]["tags"] == ["1.4.0", "latest"]
 
 
+def test_a_test_that_was_not_run_here_takes_nothing_from_one_elsewhere(
+    tmp_path: Path, both: tuple[Image, Image]
+) -> None:
+    found = record.tested(begun(tmp_path, *both), [result(both[0], "passed"), result(both[1], "not run")])
+    again = record.tested(found, [result(both[0], "not run"), result(both[1], "passed")])
+    assert [each.state for each in again.smoke] == ["passed", "passed"]
+    assert [each.state for each in record.tested(again, [result(both[0], "failed")]).smoke] == ["failed", "passed"]
+
+
 def test_a_record_lies_beside_the_bundle_or_where_it_is_wanted(tmp_path: Path) -> None:
     made = bundlekit.sealed(tmp_path / "dist")
     assert record.path(made) == tmp_path / "dist" / "orders-1.4.0.release.toml"
