@@ -20,7 +20,7 @@ def cache() -> Path:
 def workers() -> int:
     """How many layers are written at once: `CDAF_WORKERS`, else 2. No byte hangs on it. Raises UsageError."""
     told = os.environ.get("CDAF_WORKERS", "2")
-    if not (told.isascii() and told.isdecimal() and 0 < int(told) <= _MOST):
+    if not (told.isascii() and told.isdecimal() and len(told) < 9 and 0 < int(told) <= _MOST):
         from cdaf.errors import UsageError
 
         raise UsageError(f"CDAF_WORKERS is {told!r}", f"set it to a number from 1 to {_MOST}, or not at all")

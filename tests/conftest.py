@@ -50,8 +50,6 @@ def engine() -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in machine.environment().items():
             patch.setenv(name, value)
-        if index := machine.environment().get("CDAF_TOOLS_INDEX"):
-            patch.setenv("BUNDLE_MIRROR__ALL", f"{index}/ruby")  # as who cannot reach the public one would
         yield found
 
 

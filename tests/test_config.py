@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cdaf.errors import ProjectError
+from cdaf.errors import ProjectError, UsageError
 from cdaf.settings import config
 from cdaf.settings.settings import Publish
 from tests import makers
@@ -80,7 +80,7 @@ def test_all_faults_come_at_once_each_with_its_key(tmp_path: Path) -> None:
         "unknown table [colour]",
         "service.port: expected a number",
         "service.startt: unknown key, did you mean 'start'?",
-        "service.env[...]: expected text",
+        "service.env.A: expected text, got a number",
         "smoke.timeout: ",
         "environments.staging.too: unknown key, did you mean 'to'?",
         "environments.staging.moving[0]: expected text",
@@ -141,3 +141,26 @@ def test_tables_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(ProjectError):
         config.read(tmp_path, environ={})
+
+
+def test_a_command_as_text_is_told_as_a_list(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError) as raised:
+        read(
+            tmp_path, '[service]\nstart = "gunicorn \'app:make()\'"\nenv = "x"\n[smoke]\nbefore = "x"\nchecks = "\'"\n'
+        )
+    for part in (
+        'service.start: expected a list, got text: write start = ["gunicorn", "app:make()"]\n',
+        "service.env: expected a table, got text\n",
+        "smoke.before: expected a list, got text\n",
+        "smoke.checks: expected a list, got text",
+    ):
+        assert part in f"{raised.value.message}\n"
+
+
+@pytest.mark.parametrize("told", ["many", "0", "65", "-1", "9" * 5000, "²"])
+def test_a_wrong_number_of_workers_is_refused_by_whoever_reads_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("CDAF_WORKERS", told)
+    with pytest.raises(UsageError, match="CDAF_WORKERS is"):
+        read(tmp_path, MINIMAL)

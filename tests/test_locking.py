@@ -105,3 +105,27 @@ def test_a_base_gone_since_it_was_pinned(service: project.Project, tmp_path: Pat
     told = cdaf("package", service.root, env=env, expect=4).stderr
     assert "sha256:" + "0" * 64 in told
     assert not (service.root / "dist").exists()
+
+
+def test_a_platform_that_the_file_does_not_have_is_not_to_be_locked(service: project.Project) -> None:
+    pins.write(PINS, locking.path(service))
+    told = cdaf("package", service.root, "--platform", "linux/arm64", expect=3).stderr
+    assert "linux/arm64 is not among image.platforms in cdaf.toml: linux/amd64" in told
+    assert "hint: add linux/arm64 to image.platforms, then run `cdaf lock`" in told
+    both = '[image]\nplatforms = ["linux/amd64", "linux/arm64"]\n'
+    makers.write(service.root, {"cdaf.toml": CONFIG + both})
+    told = cdaf("package", service.root, "--platform", "linux/arm64", expect=3).stderr
+    assert "no pin of python:3.13-slim for linux/arm64" in told
+    assert "hint: run `cdaf lock`" in told
+
+
+def test_a_stale_native_lock_is_told_before_any_image_is_asked_for(tmp_path: Path) -> None:
+    config = CONFIG.replace("[smoke]", '[image]\nbase = "nowhere.invalid/base:1"\n[smoke]')
+    made = pykit.service(tmp_path / "svc", None, config=config)
+    manifest = made.root / "pyproject.toml"
+    manifest.write_text(manifest.read_text().replace("[build-system]", 'dependencies = ["more"]\n[build-system]'))
+    for command in ("lock", "package", "check"):
+        told = cdaf(command, made.root, expect=3).stderr
+        assert "more" in told
+        assert "run `uv lock`" in told
+    assert not (made.root / "cdaf.lock").exists()

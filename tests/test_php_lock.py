@@ -9,7 +9,7 @@ import pytest
 from cdaf.errors import CdafError, ProjectError, ResolveError
 from cdaf.languages import php
 from cdaf.projects import pins, project
-from tests import makers, phpkit
+from tests import acceptance, makers, phpkit
 
 HASH = "tree-sha256:" + "0" * 64
 
@@ -96,6 +96,10 @@ def test_a_manifest_that_was_changed_since(tmp_path: Path) -> None:
     (found.root / "composer.json").write_text(json.dumps(told))
     refused(found, ProjectError, "out of step")
     assert any("out of step" in fault for fault in php.check(found))
+    for command in ("lock", "check"):
+        said = acceptance.cdaf(command, found.root, expect=3).stderr
+        assert "out of step" in said
+        assert "hint: run `composer update --lock`, and `composer update NAME` for what composer.json asks anew" in said
 
 
 def test_a_requirement_that_the_lock_lacks_though_its_hash_is_right(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cdaf import progress
 from cdaf.errors import ProjectError
-from cdaf.projects import git, project
+from cdaf.projects import git, project, starter
 from tests import makers
 
 TOML = '[service]\nstart = ["run"]\ninclude = ["app/**"]\n'
@@ -317,3 +317,135 @@ def test_a_table_of_another_language_is_told(tmp_path: Path) -> None:
     environ = {"CDAF_DOCKER_CACHE": "false"}
     (root / "cdaf.toml").write_text('[service]\nstart = ["svc"]\n')
     assert project.read(root, environ=environ).language == "python"
+
+
+class Heard(progress.Silent):
+    """What was warned of."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
+    found = Heard()
+    monkeypatch.setattr(progress, "_sink", found)
+    return found
+
+
+def warnings(heard: Heard, about: str) -> list[str]:
+    return [each for each in heard.warned if about in each]
+
+
+def test_a_tag_of_another_version_is_warned_of(service: Path, heard: Heard) -> None:
+    makers.git(service, "tag", "vendor-import")
+    read(service)
+    assert not warnings(heard, "tagged")
+    makers.git(service, "tag", "v9.9.9")
+    assert not read(service).version.is_release
+    assert warnings(heard, "the commit is tagged v9.9.9, and the project says 1.4.0")
+    heard.warned.clear()
+    makers.git(service, "tag", "v1.4.0")
+    assert read(service).version.is_release
+    assert not warnings(heard, "tagged")
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_a_version_is_released_once(service: Path, *, annotated: bool) -> None:
+    makers.git(service, "tag", *(["-a", "-m", "x"] if annotated else []), "v1.4.0")
+    assert read(service, release=True).version.is_release
+    tagged = makers.git(service, "rev-parse", "HEAD")
+    makers.commit(service)
+    assert not read(service).version.is_release
+    with pytest.raises(ProjectError, match=f"the tag v1.4.0 names commit {tagged[:12]}") as raised:
+        read(service, release=True)
+    assert raised.value.exit_code == 3
+    assert "raise the version" in raised.value.hint
+
+
+def test_files_that_nobody_added_are_named(service: Path, heard: Heard) -> None:
+    read(service)
+    assert not warnings(heard, "not tracked")
+    makers.write(service, {".gitignore": "*.log\n", "app/util.py": "", "app/x.log": "", "app/__pycache__/a.pyc": ""})
+    makers.write(service, {"other/x.py": "", "app/.util.py.swp": "", "app/util.py~": ""})
+    read(service)
+    assert warnings(heard, "not tracked by git, so not in the bundle: app/util.py; `git add` it")
+    heard.warned.clear()
+    makers.write(service, {f"app/{each}.py": "" for each in range(6)})
+    read(service)
+    assert warnings(heard, "app/0.py, app/1.py, app/2.py, app/3.py, app/4.py and 2 more; `git add` them")
+
+
+def test_a_packages_own_sources_enter_without_an_include(service: Path, heard: Heard) -> None:
+    makers.write(service, {"src/orders_api/new.py": "", "orders_api/new.py": "", "tests/new.py": ""})
+    read(service)
+    assert not warnings(heard, "not tracked")
+    makers.write(service, {"pyproject.toml": PYPROJECT + "[build-system]\nrequires = []\n"})
+    read(service)
+    assert warnings(heard, "the bundle: orders_api/new.py, src/orders_api/new.py; `git add` them")
+
+
+def test_checks_that_nobody_added_and_what_a_build_makes(service: Path, heard: Heard) -> None:
+    makers.write(service, {"smoke/check.sh": ""})
+    makers.commit(service)
+    makers.write(service, {"smoke/more.sh": "", "app/made.js": ""})
+    read(service)
+    assert warnings(heard, "the bundle: app/made.js;")
+    heard.warned.clear()
+    more = '[smoke]\nchecks = ["sh", "smoke/check.sh"]\n[build]\nrun = [["make"]]\noutputs = ["app/made.js"]\n'
+    makers.write(service, {"cdaf.toml": TOML + more})
+    read(service)
+    assert warnings(heard, "the bundle: smoke/more.sh;")
+    assert not warnings(heard, "asks only")
+
+
+def test_a_smoke_test_that_asks_nothing_is_warned_of(service: Path, heard: Heard) -> None:
+    read(service)
+    assert len(warnings(heard, "asks only that the container stays up")) == 1
+    heard.warned.clear()
+    with_port = TOML.replace("include", "port = 8000\ninclude")
+    makers.write(service, {"cdaf.toml": with_port})
+    read(service)
+    assert warnings(heard, "asks only that something listens on the port")
+    heard.warned.clear()
+    makers.write(service, {"cdaf.toml": with_port + '[smoke]\nhealth = "/up"\n'})
+    read(service)
+    assert not heard.warned
+
+
+def test_a_name_is_told_with_where_it_comes_from(service: Path) -> None:
+    makers.write(service, {"pyproject.toml": PYPROJECT.replace("Orders_Api", "Svc!")})
+    assert "service.name: is not set, and pyproject.toml's name 'svc!' cannot name an image" in faults(service)
+    makers.write(service, {"cdaf.toml": TOML.replace("[service]", '[service]\nname = "Other!"')})
+    assert "service.name: 'other!' cannot name an image" in faults(service)
+
+
+POETRY = '[tool.poetry]\nname = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "hint"),
+    [
+        ({"pyproject.toml": POETRY, "package.json": "{}"}, "pyproject.toml has no [project] table", "migrate-to-uv"),
+        ({"pyproject.toml": "[tool.ruff]\n"}, "pyproject.toml has no [project] table", "write that table"),
+        ({"pyproject.toml": "[tool.ruff]\n", "composer.json": "{}"}, "no lockfile", "composer update --no-install"),
+        ({"pyproject.toml": PYPROJECT, "requirements.txt": "x\n"}, "no lockfile", "run `uv lock`"),
+        ({"requirements.txt": "x\n"}, "no lockfile", "run `uv init --bare && uv add -r requirements.txt`"),
+        ({"requirements.txt": "x\n", "package.json": "{}"}, "no lockfile", "npm install --package-lock-only"),
+        ({"go.mod": "module x\n"}, "no lockfile", "commit a lockfile, or a Dockerfile"),
+    ],
+)
+def test_what_is_not_locked_is_told_how_to_lock_it(tmp_path: Path, files: dict[str, str], said: str, hint: str) -> None:
+    root = makers.repository(tmp_path / "svc", {"cdaf.toml": TOML, **files})
+    with pytest.raises(ProjectError) as raised:
+        read(root)
+    assert said in raised.value.message
+    assert hint in raised.value.hint
+    (root / "cdaf.toml").unlink()
+    with pytest.raises(ProjectError) as begun:
+        starter.look(root)
+    assert said in begun.value.message
+    assert hint in begun.value.hint

@@ -274,7 +274,9 @@ def test_files_that_a_pattern_matches_stay_out(index: Index, tmp_path: Path, mon
     tree = rubykit.laid(found, collection, planned)
     assert f"{HOME}/gems/b-2.0/spec/b_spec.rb" not in tree
     assert f"{HOME}/gems/b-2.0/lib/b/data.txt" in tree
-    assert said == ["image.exclude: 'a-*/docs/**' matches no file of any archive in the image"]
+    assert [each for each in said if "smoke" not in each] == [
+        "image.exclude: 'a-*/docs/**' matches no file of any archive in the image"
+    ]
 
 
 def test_one_command_has_one_owner(index: Index, tmp_path: Path) -> None:

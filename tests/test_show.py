@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cdaf.bundles import bundle, show
+from cdaf.projects import inferred
 from cdaf.settings import origins
 from tests import bundlekit, makers
 
@@ -95,11 +96,33 @@ def test_origins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_origins_on_the_command_line(tmp_path: Path) -> None:
     makers.write(tmp_path, {"cdaf.toml": SETTINGS})
-    text = run("show", tmp_path)
-    assert text == run("show", "--origins", cwd=tmp_path)
-    assert re.search(r"^service.port +8000 +cdaf.toml$", text, re.MULTILINE)
+    makers.write(tmp_path, {"uv.lock": "", "pyproject.toml": '[project]\nname = "Orders"\nversion = "1.4.0"\n'})
+    text = run("show", "--origins", cwd=tmp_path)
+    for told in (
+        "service.port +8000 +cdaf.toml",
+        'service.name +"Orders" +pyproject.toml',
+        'service.version +"1.4.0" +pyproject.toml',
+        'service.language +"python" +uv.lock',
+        'image.base +"python:3.13-slim" +default',
+        "service.repository +default",
+    ):
+        assert re.search(f"^{told}$", text, re.MULTILINE), told
+    short = run("show", tmp_path)
+    assert re.search(r"^service.port +8000$", short, re.MULTILINE)
+    assert "service.repository" not in short
+    assert "cdaf.toml" not in short
     told = json.loads(run("show", tmp_path, "--json"))["settings"]
     assert {"key": "service.port", "value": 8000, "origin": "cdaf.toml"} in told
+
+
+def test_what_nobody_wrote_has_its_origin_too(tmp_path: Path) -> None:
+    root = makers.repository(tmp_path / "shop", {"cdaf.toml": SETTINGS, "Dockerfile": "FROM scratch\n"})
+    makers.git(root, "tag", "v2.1.0")
+    told = {each.key: (each.value, each.origin) for each in inferred.find(root)}
+    assert told["service.name"] == ("shop", "the folder's name")
+    assert told["service.version"] == ("2.1.0", "git's tag v2.1.0")
+    assert told["service.language"] == ("docker", "Dockerfile")
+    assert told["image.base"] == (None, "default")
 
 
 def test_options_of_the_other_kind_are_refused(sealed: bundle.Bundle, tmp_path: Path) -> None:

@@ -219,3 +219,16 @@ def test_a_package_that_starts_by_a_file_brings_that_file(tmp_path: Path) -> Non
         tmp_path, {"pyproject.toml": package, "serve.py": "", "other.py": "", "Procfile": "web: python serve.py"}
     )
     assert (made["service"]["start"], made["service"]["include"]) == (["python", "serve.py"], ["serve.py"])
+
+
+def test_a_group_without_checks_is_left_to_be_uncommented(tmp_path: Path) -> None:
+    groups = {"dependency-groups": 'smoke = ["httpx"]'}
+    begun = started(tmp_path, {"pyproject.toml": project(**groups)})
+    assert "group" not in begun["smoke"]
+    assert '# group = "smoke"' in (tmp_path / "cdaf.toml").read_text()
+
+
+def test_where_ruby_compiles_both_images_are_written(tmp_path: Path) -> None:
+    makers.write(tmp_path, {"Gemfile.lock": "", "Gemfile": 'gem "puma"\n', "config.ru": ""})
+    begun = tomllib.loads(starter.write(tmp_path).read_text())
+    assert (begun["image"]["base"], begun["build"]["image"]) == ("ruby:3.4-slim", "ruby:3.4")

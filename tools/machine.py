@@ -107,6 +107,7 @@ def environment() -> dict[str, str]:
     if index.running():
         found["CDAF_TOOLS_INDEX"] = index.url()
         found["COMPOSER_HOME"] = str(index.folder() / "composer")  # its config.json leads to the index
+        found["BUNDLE_MIRROR__ALL"] = index.url("ruby")  # as who cannot reach the public one would
     path = os.environ.get("PATH", "").split(os.pathsep)
     found["PATH"] = os.pathsep.join(dict.fromkeys([*folders, *path]))
     return found

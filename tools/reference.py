@@ -72,7 +72,8 @@ list of lists is JSON. `cdaf show --origins` says which value won. A misspelt va
 
 Patterns match whole paths of files that git tracks, relative to the service: `*` and `?` stay within a folder, `**`
 spans any number of them, and the name of a folder stands for all that is in it. A pattern that matches nothing is a
-fault; of `image.exclude`, which is about the files of dependencies, it is only told.
+fault; of `image.exclude`, which is about the files of dependencies, it is only told. Files that a pattern would take if
+git tracked them are named in a warning.
 """
 ENVIRONMENTS = """\
 Named sets of targets, each with the keys of `[publish]`. `cdaf release FILE --to NAME` publishes to one by its

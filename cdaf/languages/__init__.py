@@ -120,11 +120,50 @@ class Language(Protocol):
         ...
 
 
-def way_out(root: Path) -> str:
-    """What a service without a lockfile has to do, by the manifests that `root` has."""
+class Lacking(msgspec.Struct, frozen=True):
+    """What a service lacks that no language knows, and what mends that."""
+
+    fault: str
+    hint: str
+
+
+def lacking(root: Path) -> Lacking:
+    """What is wrong with a service without a lockfile, by the manifests that `root` has.
+
+    A language that knows more of its own has a verb `lacking(root)`, with None where it has nothing to say.
+    """
+    wanted = sorted({file for name in MODULES for file in load(name).LOCKFILES})
+    fault = f"no lockfile here or above ({', '.join(wanted)}), so nothing says what to package"
+    for each in map(load, MODULES):
+        verb: Callable[[Path], Lacking | None] | None = getattr(each, "lacking", None)
+        if verb and (own := verb(root)):
+            return msgspec.structs.replace(own, fault=own.fault or fault)
     there = [load(name) for name in MODULES if (root / load(name).MANIFEST).is_file()]
     commands = [f"`{each.LOCKING}`" for each in there if each.LOCKING]
-    return f"run {' or '.join(commands)}, and commit the lockfile" if commands else "commit a lockfile"
+    if commands:
+        return Lacking(fault, f"run {' or '.join(commands)}, and commit the lockfile")
+    return Lacking(fault, "commit a lockfile, or a Dockerfile: the image that it builds is packaged whole")
+
+
+def named_by(name: str) -> str:
+    """The file that a language takes a service's name from; its manifest, unless it has another as `NAMING`."""
+    module = load(name)
+    return str(getattr(module, "NAMING", module.MANIFEST))
+
+
+def taken(name: str, root: Path) -> tuple[str, ...]:
+    """Patterns of the service's own files that enter beyond [service] include, by the common layouts; most take none.
+
+    A language that does has a verb `taken(root)` of its own.
+    """
+    verb: Callable[[Path], tuple[str, ...]] | None = getattr(load(name), "taken", None)
+    return verb(root) if verb else ()
+
+
+def relocking(language: Language) -> str:
+    """What brings a lockfile into step again: the command that writes it, unless a language has another `RELOCKING`."""
+    told = getattr(language, "RELOCKING", "")
+    return str(told) or (f"run `{language.LOCKING}`" if language.LOCKING else "")
 
 
 def load(name: str) -> Language:

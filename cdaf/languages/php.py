@@ -16,6 +16,7 @@ NAME = "php"
 MANIFEST = "composer.json"
 LOCKFILES = ("composer.lock",)
 LOCKING = "composer update --no-install"
+RELOCKING = "run `composer update --lock`, and `composer update NAME` for what composer.json asks anew"
 BASE = "php:8.4-cli"
 INTERPRETER = "php"
 

@@ -28,6 +28,21 @@ def identify(root: Path) -> tuple[str | None, str | None]:
     return table.get("name"), table.get("version")
 
 
+def lacking(root: Path) -> languages.Lacking | None:
+    """What keeps uv from locking: requirements without a project, and a pyproject.toml without [project]."""
+    from cdaf.languages._python import lockfile
+
+    others = (languages.load(name).MANIFEST for name in languages.MODULES if name != NAME)
+    return lockfile.lacking(root, alone=not any((root / each).is_file() for each in others))
+
+
+def taken(root: Path) -> tuple[str, ...]:
+    """The sources of a service that is a package, where build backends look for them."""
+    from cdaf.languages._python import lockfile
+
+    return lockfile.sources(root)
+
+
 def check(project: project.Project) -> list[str]:
     """All faults of uv.lock against the project's manifests, nothing fetched."""
     from cdaf.languages._python import resolve as part

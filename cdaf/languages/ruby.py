@@ -16,6 +16,7 @@ NAME = "ruby"
 MANIFEST = "Gemfile"
 LOCKFILES = ("Gemfile.lock", "gems.locked")
 LOCKING = "bundle lock"
+NAMING = "the gemspec"
 BASE = "ruby:3.4-slim"
 INTERPRETER = "ruby"
 

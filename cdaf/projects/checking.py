@@ -28,9 +28,7 @@ def check(root: Path) -> Project:
     if held is not None and not lacking:
         language.resolve(found, held)  # which tells more, with a hint of its own
     if wrong or lacking:
-        again = [
-            f"run `{each}`" for each in (language.LOCKING if wrong else "", "cdaf lock" if lacking else "") if each
-        ]
+        again = [*filter(None, [languages.relocking(language) if wrong else "", "run `cdaf lock`" if lacking else ""])]
         raise ProjectError(
             faults(found.name, [*wrong, *lacking]), f"{', '.join([*again, 'mend what is named'])}, and commit"
         )

@@ -112,6 +112,18 @@ def commit(root: Path) -> str:
     return _must(root, "rev-parse", "--verify", "HEAD^{commit}").decode().strip()
 
 
+def untracked(folder: Path) -> tuple[str, ...]:
+    """The files below `folder` that git neither tracks nor passes over; none where git cannot tell."""
+    listed = _git(folder, "ls-files", "-z", "--others", "--exclude-standard").stdout
+    return tuple(name.decode(errors="replace") for name in listed.split(b"\0") if name)
+
+
+def tagged(folder: Path, tag: str) -> str | None:
+    """The commit that a tag names, if there is such a tag."""
+    found = _git(folder, "rev-parse", "--quiet", "--verify", f"refs/tags/{tag}^{{commit}}")
+    return found.stdout.decode().strip() if found.code == 0 else None
+
+
 def differing(root: Path, entries: Iterable[Tracked]) -> frozenset[str]:
     """The entries whose files are not what the index has, by their bytes.
 

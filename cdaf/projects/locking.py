@@ -9,6 +9,7 @@ from cdaf.errors import ProjectError, faults
 from cdaf.projects import pins
 from cdaf.projects.pins import Base, Pins, Sidecar
 from cdaf.projects.project import Project
+from cdaf.settings import config
 from cdaf.testing import stack
 
 
@@ -27,8 +28,31 @@ def ensure(project: Project, *, locked: bool = False) -> Pins:
         return made
     stale = lacking(project, found)
     if stale:
+        _demand_declared(project, found)
         raise ProjectError(faults(pins.NAME, stale), "run `cdaf lock`, and commit the file")
     return found
+
+
+def _demand_declared(project: Project, found: Pins) -> None:
+    """Raise ProjectError for a platform of the command line that the file does not have: locking would not pin it."""
+    declared = config.read(project.root).settings.image.platforms
+    pinned = {base.platform for base in found.bases}
+    unknown = [each for each in project.settings.image.platforms if each not in declared and each not in pinned]
+    if unknown:
+        raise ProjectError(
+            f"{' and '.join(unknown)} {'is' if len(unknown) == 1 else 'are'} not among image.platforms in "
+            f"{project.file.name}: {', '.join(declared)}",
+            f"add {' and '.join(unknown)} to image.platforms, then run `cdaf lock`",
+        )
+
+
+def demand_native(project: Project) -> None:
+    """Raise ProjectError with every fault of the native lock, before anything is read from elsewhere."""
+    language = languages.load(project.language)
+    wrong = language.check(project)
+    if wrong:
+        ways = [*filter(None, [languages.relocking(language)]), "mend what is named"]
+        raise ProjectError(faults(project.name, wrong), f"{', '.join(ways)}, and commit")
 
 
 def path(project: Project) -> Path:
@@ -45,10 +69,14 @@ def lacking(project: Project, found: Pins) -> list[str]:
 
 
 def make(project: Project, old: Pins | None, *, upgrade: bool = False) -> Pins:
-    """Pins for all that the project asks for; what `old` pins stays, unless `upgrade`."""
+    """Pins for all that the project asks for; what `old` pins stays, unless `upgrade`.
+
+    Raises ProjectError for a native lock that is wrong in itself, before any image is read.
+    """
     from cdaf.bases import facts
     from cdaf.net import transfers
 
+    demand_native(project)
     kept = Pins() if old is None or upgrade else old
     bases = {(base.reference, base.platform): base for base in kept.bases}
     sidecars = {sidecar.reference: sidecar for sidecar in kept.sidecars}

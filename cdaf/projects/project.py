@@ -9,7 +9,7 @@ import msgspec
 
 from cdaf import languages, progress
 from cdaf.errors import ProjectError, faults
-from cdaf.projects import git, rules, steady
+from cdaf.projects import advice, git, rules, steady
 from cdaf.projects.patterns import matching
 from cdaf.settings import config, refusal
 from cdaf.settings.settings import Settings, Smoke
@@ -76,21 +76,23 @@ def read(
     loaded = config.read(root, flags, environ)
     settings = _narrowed(loaded)
     found = rules.broken(settings)
-    head = git.head(root)
-    seen = steady.look(head, root, early)
+    with advice.untracked(root) as untracked:
+        head = git.head(root)
+        seen = steady.look(head, root, early)
     top, listed = seen.top, steady.below(seen, root)
     language = settings.service.language or languages.detect(root, top)
     if language is None or language not in languages.MODULES:
-        found.append(_no_language(language))
-        raise ProjectError(faults(loaded.file.name, found), f"{languages.way_out(root)}, or set service.language")
+        found.append(_no_language(root, language))
+        way = languages.lacking(root).hint
+        raise ProjectError(faults(loaded.file.name, found), f"{way}, or set service.language")
     if not settings.service.start and language not in languages.SEALING:
         found.append("service.start is missing: the command that starts the service, as a list of words")
     written = {key.partition(".")[0] for key, origin in loaded.origins.items() if origin == loaded.file.name}
     found += rules.idle(written, language, languages.MODULES)
-    name, number = languages.load(language).identify(root)
-    name, number = settings.service.name or name or root.name, settings.service.version or number
+    told, number = languages.load(language).identify(root)
+    name, number = settings.service.name or told or root.name, settings.service.version or number
     if not rules.NAME.fullmatch(name := name.lower().replace("_", "-")):
-        found.append(f"service.name: {name!r} cannot name an image: use a-z, 0-9 and single . _ - between them")
+        found.append(f"service.name: {_origin(settings, language, told)}{name!r} {rules.NO_NAME}")
     elif len(name) > _LONGEST:
         found.append(
             f"service.name: {len(name)} characters are more than the {_LONGEST} that a file's name has room for"
@@ -105,6 +107,8 @@ def read(
         raise refusal.refuse(loaded.file.name, loaded.origins, found)
     source = Source(_time(head.time, environ), settings.service.repository, head.commit)
     version = _version(root, head, number, release=release)
+    advice.on_forgotten(settings, languages.taken(language, root), untracked.result())
+    advice.on_smoke(settings, whole=language in languages.SEALING)
     return Project(
         root, top, settings, loaded.origins, loaded.file, name, version, language, source, files, checks, compose, seen
     )
@@ -145,12 +149,10 @@ def settle(project: Project, inputs: Iterable[Path], *, release: bool = False) -
     )
 
 
-def _no_language(declared: str | None) -> str:
-    known = ", ".join(languages.MODULES)
+def _no_language(root: Path, declared: str | None) -> str:
     if declared:
-        return f"service.language: {declared!r} is not one of {known}"
-    wanted = sorted({file for name in languages.MODULES for file in languages.load(name).LOCKFILES})
-    return f"no lockfile here or above ({', '.join(wanted)}), so nothing says what to package"
+        return f"service.language: {declared!r} is not one of {', '.join(languages.MODULES)}"
+    return languages.lacking(root).fault
 
 
 def _check_patterns(settings: Settings, listed: Iterable[str]) -> tuple[str, ...]:
@@ -225,6 +227,14 @@ def _time(committed: int, environ: Mapping[str, str]) -> int:
     return time
 
 
+def _origin(settings: Settings, language: str, told: str | None) -> str:
+    """Where a name comes from that the settings do not say, before it in a message."""
+    if settings.service.name:
+        return ""
+    where = f"{languages.named_by(language)}'s name" if told else "the folder's name"
+    return f"is not set, and {where} "
+
+
 def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -> Version:
     if number is None:
         number = git.describe(root)
@@ -240,5 +250,12 @@ def _version(root: Path, head: git.Head, number: str | None, *, release: bool) -
         )
     if not rules.VERSION.fullmatch(number) or len(number) > _LONGEST // 2:
         raise ProjectError(f"version {number!r} is not of the form 1.4.0 or 1.4.0-rc.1", "change it")
-    is_release = release or f"v{number}" in head.tags
+    is_tagged = f"v{number}" in head.tags
+    if release and not is_tagged and (taken := git.tagged(root, f"v{number}")):
+        raise ProjectError(
+            f"{number} is released already: the tag v{number} names commit {taken[:12]}, not {head.commit[:12]}",
+            f"raise the version, or check out the tag: `git checkout v{number}`",
+        )
+    advice.on_tags(number, head.tags)
+    is_release = release or is_tagged
     return Version(number, "" if is_release else head.commit[:12])

@@ -10,6 +10,7 @@ from cdaf.registries import reference
 from cdaf.settings.settings import Publish, Settings, Smoke
 
 NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*")  # OCI distribution-spec, pulling manifests
+NO_NAME = "cannot name an image: use a-z, 0-9 and single . _ - between them"
 VERSION = re.compile(r"[0-9]+(\.[0-9]+)*([-.]?[0-9A-Za-z][0-9A-Za-z.-]*)?")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 TEMPLATE_FIELDS = ("version", "commit", "major", "minor", "patch")

@@ -68,11 +68,8 @@ def look(root: Path) -> Findings:
     """What the files in `root` tell. Raises ProjectError when no language knows them."""
     language = languages.detect(root.resolve(), _top(root))
     if language is None:
-        wanted = ", ".join(file for name in languages.MODULES for file in languages.load(name).LOCKFILES)
-        raise ProjectError(
-            f"{root}: no lockfile here or above ({wanted}), so nothing says what to package",
-            languages.way_out(root),
-        )
+        wrong = languages.lacking(root)
+        raise ProjectError(f"{root}: {wrong.fault}", wrong.hint)
     module = languages.load(language)
     found = module.look(root, files(root))
     if language not in languages.SEALING and (root / _DOCKERFILE).is_file():
@@ -166,9 +163,11 @@ def _commands(found: Findings) -> list[str]:
 
 
 def _checks(found: Findings) -> list[str]:
-    group = ['# group = "smoke"               # of the checks'] if found.grouped else []
+    """The group of the checks' packages is of no use without a command that checks."""
+    name = json.dumps(found.group or "smoke")
+    group = [f"# group = {name}               # of the checks"] if found.grouped or found.group else []
     return [
-        *(_set(found, "group", found.group) if found.group else group),
+        *(_set(found, "group", found.group) if found.group and found.checks else group),
         *(_set(found, "checks", found.checks) if found.checks else [f"# checks = {json.dumps(found.example)}"]),
     ]
 

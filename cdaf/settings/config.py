@@ -7,13 +7,14 @@ data and never evaluated.
 import difflib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from cdaf import toml
+from cdaf import places, toml
 from cdaf.errors import ProjectError, faults
 from cdaf.settings import refusal
 from cdaf.settings.settings import Publish, Settings
@@ -71,6 +72,7 @@ def read(root: Path, flags: Mapping[str, object] = {}, environ: Mapping[str, str
 
     Raises ProjectError with all faults, UsageError when only flags have any.
     """
+    places.workers()  # no key, yet refused as early as one
     file = locate(root)
     tables = parse(file) if file.name == NAME else _own_table(file)
     if not isinstance(tables, dict):
@@ -217,15 +219,28 @@ def _environment(found: _Found, name: str, value: object) -> Publish:
 
 
 def _value(found: _Found, key: str, kind: Any, value: object) -> Any:
+    bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(bare) is dict and isinstance(value, dict):
+        return {name: _value(found, f"{key}.{name}", get_args(bare)[1], each) for name, each in value.items()}
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         text, _, inside = str(error).partition(" - at `$")
-        bare = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         if get_origin(bare) is Literal:
             text = f"{value!r} is not one of {', '.join(get_args(bare))}"
-        found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}")
+        found.faults.append(f"{key}{inside.removesuffix('`')}: {_plain(text)}{_as_list(key, bare, value)}")
         return value
+
+
+def _as_list(key: str, kind: Any, value: object) -> str:
+    """How text is written where a list is wanted, as far as that is plain."""
+    if get_origin(kind) is not tuple or not isinstance(value, str):
+        return ""
+    try:
+        words = shlex.split(value) if get_args(kind)[0] is str else []
+    except ValueError:
+        return ""
+    return f": write {key.rpartition('.')[2]} = {json.dumps(words, ensure_ascii=False)}" if words else ""
 
 
 def _plain(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from cdaf.errors import ProjectError, faults
+from cdaf.languages import php
 from cdaf.languages._php import contenthash, schema
 from cdaf.languages._php.values import LOCK, MANIFEST, Package
 
@@ -115,7 +116,7 @@ def shape(found: Lockfile) -> None:
     if lock["content-hash"] != contenthash.of(found.manifest):
         raise ProjectError(
             f"{LOCK} is out of step with {MANIFEST}: its content-hash is another",
-            "run `composer update --lock`, or `composer update` for what changed",
+            f"{php.RELOCKING}, and commit the file",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf import process
+from cdaf import languages, process
 from cdaf.errors import ProjectError, ResolveError
 
 NAME = "uv.lock"
@@ -114,6 +114,32 @@ def manifest(path: Path) -> dict[str, Any]:
     # msgspec's ValidationError is a ValueError, as are those of TOML and of UTF-8.
     except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{path}: {error}", "mend the file") from error
+
+
+def lacking(root: Path, *, alone: bool) -> languages.Lacking | None:
+    """What keeps `uv lock` from locking a service; None where it would, or where `root` is another language's.
+
+    `alone` is whether there is no manifest of another language: many have files of Python's beside theirs.
+    """
+    has_manifest = (root / "pyproject.toml").is_file()
+    told = manifest(root / "pyproject.toml")
+    tools = told.get("tool", {})
+    if "project" in told or "workspace" in tools.get("uv", {}) or not (alone or "poetry" in tools):
+        return None
+    if has_manifest:
+        turning = " (`uvx migrate-to-uv` makes it of [tool.poetry])" if "poetry" in tools else ""
+        way = f"write that table, with name, version and dependencies{turning}, run `uv lock`, and commit uv.lock"
+        return languages.Lacking("pyproject.toml has no [project] table, and uv locks nothing else", way)
+    if (root / "requirements.txt").is_file():
+        return languages.Lacking("", "run `uv init --bare && uv add -r requirements.txt`, and commit what they write")
+    return None
+
+
+def sources(root: Path) -> tuple[str, ...]:
+    """Patterns of a package's own files as build backends find them; none where the service is no package."""
+    told = manifest(root / "pyproject.toml")
+    name = re.sub(r"[-_.]+", "_", str(told.get("project", {}).get("name", ""))).lower()
+    return ("src/**", f"{name}/**", f"{name}.py") if name and "build-system" in told else ()
 
 
 def redacted(data: bytes) -> bytes:

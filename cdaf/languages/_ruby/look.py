@@ -40,10 +40,12 @@ def look(root: Path, names: Sequence[str]) -> Findings:
     base = _base(root, asked)
     compiled = needs & _COMPILED
     if compiled:
+        base = base or ruby.BASE
+        reasons["base"] = "of the same version as the image below [build]"
         reasons["image"] = f"{sorted(compiled)[0]} may have to be compiled, and slim images have no compiler"
     return Findings(
         start=start,
-        image=(base or ruby.BASE).removesuffix("-slim") if compiled else None,
+        image=base.removesuffix("-slim") if base and compiled else None,
         port=port,
         include=(*existing([each for each in own if each != "gems.rb"], names), *folders),
         base=base,
