@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from cdaf import atomic, progress, toml, versions
+from cdaf import atomic, progress, toml, typed, versions
 from cdaf.bundles.bundle import Bundle
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import PublishError, UsageError, faults
@@ -185,7 +185,7 @@ def read(place: Path) -> Record | None:
         data = toml.decode(place.read_bytes())
         if data.get("format") != 1:
             raise UsageError(f"{place}: format {data.get('format')!r}, and this cdaf reads format 1", "upgrade cdaf")
-        return msgspec.convert(data, Record)
+        return typed.convert(data, Record)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, msgspec.ValidationError) as error:

@@ -162,6 +162,21 @@ def test_only_the_process_door_starts_programs() -> None:
     assert not starting
 
 
+def test_only_one_module_decodes_by_types() -> None:
+    decoding = [
+        f"{name}:{node.lineno}"
+        for name in MODULES
+        if name != "typed"
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.Call)
+        and (
+            (called := ast.unparse(node.func)) in ("msgspec.convert", "msgspec.json.Decoder")
+            or (called == "msgspec.json.decode" and len(node.args) + len(node.keywords) > 1)
+        )
+    ]
+    assert not decoding
+
+
 def test_flow_fits_on_a_screen() -> None:
     functions = [node for node in tree("flow").body if isinstance(node, ast.FunctionDef)]
     assert {"package", "release"} <= {each.name for each in functions}

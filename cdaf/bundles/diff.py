@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from cdaf import typed
 from cdaf.bundles import bundle as bundles
 from cdaf.bundles import owners
 from cdaf.bundles.bundle import Bundle
@@ -56,7 +57,7 @@ def _told_by_itself(bundle: Bundle, whole: Foretold) -> tuple[str, dict[str, str
     bases = [each for each in bundle.manifest.bases if (each.platform, each.role) == (whole.platform, "image")]
     base = _pin(bases[0].reference, bases[0].digest) if bases else ""
     own = sealed.config(building.contents(bundle), whole.platform, whole.digest)
-    return base, config(msgspec.json.decode(own, type=dict[str, object]))
+    return base, config(typed.decode(own, dict[str, object]))
 
 
 def _pin(reference: str, digest: str) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from cdaf import toml
+from cdaf import toml, typed
 from cdaf.errors import BundleError
 from cdaf.settings import settings
 
@@ -147,6 +147,6 @@ def decode(data: bytes) -> Manifest:
     if found != 1:
         raise BundleError(f"manifest.toml: format {found!r}, and this cdaf reads format 1", "upgrade cdaf")
     try:
-        return msgspec.convert(parsed, Manifest)
+        return typed.convert(parsed, Manifest)
     except msgspec.ValidationError as error:
         raise BundleError(f"manifest.toml: {error}", "package the service again with a matching cdaf") from error

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from cdaf import __version__, store, versions
+from cdaf import __version__, store, typed, versions
 from cdaf.bundles import owners
 from cdaf.bundles.manifest import Dependency, Foretold, Manifest
 from cdaf.images import plan
@@ -110,7 +110,7 @@ def _parts(manifest: Manifest, wanted: ImagePlan, contents: Contents) -> Parts:
     if kept is None:
         kept = msgspec.json.encode(_made(manifest, wanted, contents, others, own, layers))
         store.remember(_KIND, key, kept)
-    return msgspec.json.decode(kept, type=Parts)
+    return typed.decode(kept, Parts)
 
 
 def _made(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cdaf import typed
 from cdaf.errors import PublishError
 from cdaf.images import oci
 from cdaf.images.oci import Descriptor
@@ -83,7 +84,7 @@ def tag(digest: str) -> str:
 
 def listing(data: bytes, what: str) -> tuple[Referrer, ...]:
     """The entries of such an index. Raises PublishError when it is something else."""
-    return tuple(msgspec.convert(each, Referrer) for each in _decoded(data, what).manifests)
+    return tuple(typed.convert(each, Referrer) for each in _decoded(data, what).manifests)
 
 
 def added(data: bytes | None, new: Sequence[Referrer], what: str) -> bytes:
@@ -96,9 +97,9 @@ def added(data: bytes | None, new: Sequence[Referrer], what: str) -> bytes:
 
 def _decoded(data: bytes, what: str) -> _Index:
     try:
-        found = msgspec.json.decode(data, type=_Index)
+        found = typed.decode(data, _Index)
         for each in found.manifests:
-            msgspec.convert(each, Referrer)
+            typed.convert(each, Referrer)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise PublishError(f"{what} is not an image index: {error}", "remove it, or publish elsewhere") from error
     if found.media_type not in ("", oci.INDEX):

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, store
+from cdaf import ASSEMBLER_REVISION, store, typed
 from cdaf.errors import ImageError, ResolveError
 from cdaf.images import layers, oci, parse, plan
 from cdaf.images.content import Contents
@@ -94,7 +94,7 @@ def pinned(pin: plan.BasePin, platform: str) -> Base:
     if (system := config.get("os", "linux")) != platform.partition("/")[0]:
         raise _unusable(source, f"it is for {system}, and the image for {platform}")
     try:
-        diff_ids = msgspec.convert(config, _Config).rootfs.diff_ids
+        diff_ids = typed.convert(config, _Config).rootfs.diff_ids
         below = tuple(
             oci.Layer(each.digest, diff_id, each.size, each.media_type, f"base {pin.reference}")
             for each, diff_id in zip(listed, diff_ids, strict=True)
@@ -136,7 +136,7 @@ def _cached(base_layer: oci.Layer) -> oci.Layer:
 
 def _decoded(data: bytes, what: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        return typed.decode(data, dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ImageError(f"{what} cannot be read: {error}", "choose another base") from error
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from cdaf import ASSEMBLER_REVISION, places, progress, store
+from cdaf import ASSEMBLER_REVISION, places, progress, store, typed
 from cdaf.errors import BundleError, CdafError, ImageError
 from cdaf.images import coder, layer, listing, oci, plan
 from cdaf.images.content import Contents
@@ -87,7 +87,7 @@ def _known(wanted: plan.Layer, key: str, promise: Promise | None, compression: s
         told = store.recall(kind, key)
         if told is None:
             continue
-        memo = msgspec.json.decode(told, type=_Memo)
+        memo = typed.decode(told, _Memo)
         if promise and not memo.diff_id and memo.digest != promise.digest:
             continue
         name = oci.hexed(memo.digest)

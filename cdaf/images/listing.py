@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from cdaf import typed
 from cdaf.errors import BundleError
 from cdaf.images import tarform, zstd
 
@@ -67,8 +68,8 @@ def decode(data: bytes) -> tuple[tuple[Row, ...], ...]:
     rows = iter(data.splitlines())
     try:
         for line in rows:
-            head = msgspec.json.decode(line, type=_Head)
-            found.append(tuple([msgspec.json.decode(next(rows), type=Row) for _ in range(head.entries)]))
+            head = typed.decode(line, _Head)
+            found.append(tuple([typed.decode(next(rows), Row) for _ in range(head.entries)]))
     except (msgspec.MsgspecError, RecursionError, StopIteration) as error:
         raise BundleError(f"a listing of layers that cannot be read: {error}", "package the service again") from error
     return tuple(found)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from cdaf import typed
 from cdaf.errors import BundleError
 
 Platform = str  # "linux/amd64", as in the OCI image index's platform object, os/architecture[/variant]
@@ -139,7 +140,7 @@ def encode(plans: Plans) -> bytes:
 def decode(data: bytes) -> Plans:
     """Read `plan.json`. Raises BundleError when it is not a plan of format 1."""
     try:
-        return msgspec.json.decode(data, type=Plans)
+        return typed.decode(data, Plans)
     except msgspec.MsgspecError as error:
         raise BundleError(f"plan.json: {error}", "package the service again with a matching version of cdaf") from error
 

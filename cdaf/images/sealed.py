@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf import store
+from cdaf import store, typed
 from cdaf.errors import BundleError, ImageError, ResolveError, faults
 from cdaf.images import content, oci, parse
 from cdaf.images.content import Content, Contents
@@ -78,7 +78,7 @@ class _Config(msgspec.Struct, frozen=True):
 def runtime(config: bytes) -> Runtime:
     """What an image's config says of that. Raises ImageError for one that no engine would read."""
     try:
-        told = msgspec.json.decode(config, type=_Config).config or _Run()
+        told = typed.decode(config, _Config).config or _Run()
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ImageError(f"the image's config cannot be read: {error}", _HINT) from error
     probe = (told.Healthcheck.Test if told.Healthcheck else None) or ()
@@ -201,12 +201,12 @@ def _unlike(read: Callable[[str], bytes | None], digests: Mapping[str, str]) -> 
     data = read(INDEX)
     if data is None:
         return []
-    entries = msgspec.json.decode(data, type=_Index).manifests
+    entries = typed.decode(data, _Index).manifests
     if len(digests) > 1 and len(entries) == 1:
         data = read(member(entries[0].digest))
         if data is None:
             return [f"{INDEX}: names {entries[0].digest}, which is missing"]
-        entries = msgspec.json.decode(data, type=_Index).manifests
+        entries = typed.decode(data, _Index).manifests
     found = sorted((oci.platform_text(each.platform), each.digest) for each in entries)
     if found == sorted(digests.items()):
         return []

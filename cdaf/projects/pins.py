@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf import atomic, toml
+from cdaf import atomic, toml, typed
 from cdaf.errors import ProjectError
 
 NAME = "cdaf.lock"
@@ -102,7 +102,7 @@ def read(file: Path) -> Pins | None:
             f"{NAME}: format {parsed.get('format')!r}, and this cdaf reads format {FORMAT}", "run `cdaf lock`"
         )
     try:
-        return msgspec.convert(parsed, Pins)
+        return typed.convert(parsed, Pins)
     except msgspec.ValidationError as error:
         raise ProjectError(f"{NAME}: {error}", "restore it from git, or run `cdaf lock`") from error
 

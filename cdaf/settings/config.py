@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from cdaf import places, toml
+from cdaf import places, toml, typed
 from cdaf.errors import ProjectError, faults
 from cdaf.settings import refusal
 from cdaf.settings.settings import Publish, Settings
@@ -223,7 +223,7 @@ def _value(found: _Found, key: str, kind: Any, value: object) -> Any:
     if get_origin(bare) is dict and isinstance(value, dict):
         return {name: _value(found, f"{key}.{name}", get_args(bare)[1], each) for name, each in value.items()}
     try:
-        return msgspec.convert(value, kind)
+        return typed.convert(value, kind)
     except msgspec.ValidationError as error:
         text, _, inside = str(error).partition(" - at `$")
         if get_origin(bare) is Literal:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cdaf import assets, store
+from cdaf import assets, store, typed
 from cdaf.bundles.manifest import Manifest
 from cdaf.errors import BundleError, ProjectError, faults
 from cdaf.registries import reference
@@ -150,7 +150,7 @@ def fragments() -> dict[str, Fragment]:
     if kept is None:
         kept = msgspec.json.encode({name: _fragment(name, data) for name, data in texts.items()})
         store.remember("fragments", key, kept)
-    return msgspec.json.decode(kept, type=dict[str, Fragment])
+    return typed.decode(kept, dict[str, Fragment])
 
 
 def fragment(image: str) -> Fragment | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from cdaf import typed
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.images import oci, parse, rewriting, tarform
 from cdaf.images.oci import Descriptor, Image, Layer
@@ -87,7 +88,7 @@ def _saved(layout: Path) -> bytes:
     """The manifest of the one image that a layout holds, whatever index leads to it."""
     data = (layout / "index.json").read_bytes()
     for _ in range(3):
-        found = msgspec.json.decode(data, type=dict[str, Any])
+        found = typed.decode(data, dict[str, Any])
         if "manifests" not in found:
             return data
         entries = [each for each in found["manifests"] if (each.get("platform") or {}).get("os") != "unknown"]
@@ -150,7 +151,7 @@ def _cleaned(told: dict[str, Any], *, inline: bool) -> dict[str, Any]:
 
 def _timeless(cache: str) -> str:
     """An inline cache without the moments at which its layers were made, by which BuildKit only tells old from new."""
-    records = msgspec.json.decode(base64.b64decode(cache), type=list[dict[str, Any]])
+    records = typed.decode(base64.b64decode(cache), list[dict[str, Any]])
     for layer in (layer for each in records for layer in each.get("layers") or ()):
         layer["createdAt"] = rfc3339(tarform.TIME)
     return base64.b64encode(msgspec.json.encode(records)).decode()

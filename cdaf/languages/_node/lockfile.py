@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from cdaf import typed
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.languages._node.values import MODULES
 
@@ -116,13 +117,13 @@ def parse(path: Path, data: bytes) -> Lockfile:
             "write it anew with npm 7 or later: `npm install --package-lock-only --lockfile-version=3`",
         )
     try:
-        raw = msgspec.json.decode(data, type=_Lock).packages
+        raw = typed.decode(data, _Lock).packages
     except msgspec.MsgspecError as error:
         raise ProjectError(f"{path.name} cannot be read: {error}", _HINT) from error
     packages, wrong = {}, []
     for key, each in raw.items():
         try:
-            packages[key] = msgspec.json.decode(each, type=Entry)
+            packages[key] = typed.decode(each, Entry)
         except msgspec.ValidationError as error:
             wrong.append(f"{key!r}: {error}")
     wrong += [fault for key, entry in packages.items() for fault in _odd(key, entry)]
@@ -155,7 +156,7 @@ def node_of(engines: object) -> str:
 def _decoded(path: Path, kind: Any) -> Any:
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf") if path.is_file() else b"{}"
     try:
-        return msgspec.json.decode(data, type=kind)
+        return typed.decode(data, kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise ProjectError(f"{path} cannot be read: {error}", "mend its JSON") from error
 

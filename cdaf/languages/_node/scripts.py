@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from cdaf import assets, progress, store
+from cdaf import assets, progress, store, typed
 from cdaf.bases import elf
 from cdaf.errors import ProjectError, ResolveError, faults
 from cdaf.images import content as bytes_of
@@ -186,7 +186,7 @@ def _taken(data: bytes, wanted: Sequence[Spread]) -> Iterator[_Output]:
     with tree.taken(data, container.OUT, "what install scripts left cannot be taken", "lock another version") as found:
         files = dict(found)
         for number, each in enumerate(wanted):
-            for gone in msgspec.json.decode(files[f"{number}.json"].read_bytes(), type=list[str]):
+            for gone in typed.decode(files[f"{number}.json"].read_bytes(), list[str]):
                 yield _Output(each.choice.path, gone)
         for name, path in found:
             number_, _, below = name.partition("/")

@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from cdaf import assets, engine, progress, store
+from cdaf import assets, engine, progress, store, typed
 from cdaf.errors import EngineError, ResolveError, SmokeError
 from cdaf.images import content, deflatezip, layer, tarform, wheelzip
 from cdaf.images.tarform import Header
@@ -165,11 +165,11 @@ def _read(file: IO[bytes], target: Target) -> Back:
     try:
         with tarfile.open(fileobj=file) as tar:
             members = {each.name.rpartition("/")[2]: each for each in tar if each.isfile()}
-            told = msgspec.json.decode(_data(tar, members["told.json"]), type=Told)
+            told = typed.decode(_data(tar, members["told.json"]), Told)
             where: dict[int, tuple[int, int]] = {}
             for name in (name for name in members if name.removesuffix(".json").isdecimal()):
                 begin = members[name.replace(".json", ".pyc")].offset_data
-                rows = msgspec.json.decode(_data(tar, members[name]), type=list[tuple[int, int, int]])
+                rows = typed.decode(_data(tar, members[name]), list[tuple[int, int, int]])
                 where |= {place: (begin + offset, size) for place, offset, size in rows}
     except (tarfile.TarError, KeyError, msgspec.MsgspecError) as error:
         raise ResolveError(f"the bytecode that {target.base.reference} made cannot be read: {error}", _HINT) from error

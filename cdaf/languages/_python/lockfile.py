@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cdaf import languages, process
+from cdaf import languages, process, typed
 from cdaf.errors import ProjectError, ResolveError
 
 NAME = "uv.lock"
@@ -107,7 +107,7 @@ def manifest(path: Path) -> dict[str, Any]:
     """A pyproject.toml as data, empty when there is none. Raises ProjectError when it is not one."""
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
-        msgspec.convert(read, _Manifest)
+        typed.convert(read, _Manifest)
         return read
     except FileNotFoundError:
         return {}

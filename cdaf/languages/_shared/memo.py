@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cdaf import store
+from cdaf import store, typed
 
 _KIND = "answers"
 _REVISION = "5"  # a change to any stored type, or to how an answer is found, is a new revision
@@ -27,7 +27,7 @@ def load(name: str, kind: type[T]) -> T | None:
     """The stored answer, if there is an intact one of this type."""
     stored = store.recall(_KIND, name)
     try:
-        return None if stored is None else msgspec.json.decode(stored, type=kind)
+        return None if stored is None else typed.decode(stored, kind)
     except msgspec.MsgspecError:
         return None
 
