@@ -36,6 +36,24 @@ def test_it_has_an_example(name: str) -> None:
 
 
 @EVERY
+def test_an_example_is_known_where_it_lies_in_a_repository_with_a_lockfile_of_its_own(name: str) -> None:
+    assert (acceptance.CHECKOUT / "uv.lock").is_file()
+    assert languages.detect(acceptance.CHECKOUT / "examples" / EXAMPLES[name], acceptance.CHECKOUT) == name
+
+
+def test_a_member_of_a_workspace_is_of_the_lockfile_above_it(tmp_path: Path) -> None:
+    (tmp_path / "uv.lock").write_text("")
+    member = tmp_path / "services" / "member"
+    member.mkdir(parents=True)
+    assert languages.detect(member, tmp_path) == "python"
+    (member / "Dockerfile").write_text("")
+    assert languages.detect(member, tmp_path) == "docker"
+    (member / "pyproject.toml").write_text("")
+    assert languages.detect(member, tmp_path) == "python"
+    assert languages.detect(member, member) == "docker"
+
+
+@EVERY
 def test_it_provides_what_a_language_does(name: str) -> None:
     module = languages.load(name)
     assert name == module.NAME

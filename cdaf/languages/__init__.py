@@ -193,15 +193,18 @@ def asked(project: Project, base: Base) -> Base:
 def detect(root: Path, top: Path) -> str | None:
     """The language whose lockfile is nearest at or above `root`, not above `top`.
 
-    Where there is none, a build of the service's own in `root` itself serves: many a service with a lockfile has one
-    beside it.
+    A build of the service's own in `root` serves where there is none, or where one lies above and `root` has no
+    manifest for it; many a service with a lockfile has such a build beside it.
     """
-    folder = root
-    while True:
-        for name in MODULES:
-            if name not in SEALING and any((folder / file).is_file() for file in load(name).LOCKFILES):
-                return name
-        if folder in (top, folder.parent):
-            break
-        folder = folder.parent
-    return next((name for name in SEALING if any((root / file).is_file() for file in load(name).LOCKFILES)), None)
+    above = [folder for folder in root.parents if folder.is_relative_to(top)]
+    locked = next((found for folder in (root, *above) if (found := _locked(folder))), None)
+    if locked and (_locked(root) or (root / load(locked).MANIFEST).is_file()):
+        return locked
+    built = (name for name in SEALING if any((root / file).is_file() for file in load(name).LOCKFILES))
+    return next(built, locked)
+
+
+def _locked(folder: Path) -> str | None:
+    """The language whose lockfile a folder has."""
+    names = (name for name in MODULES if name not in SEALING)
+    return next((name for name in names if any((folder / file).is_file() for file in load(name).LOCKFILES)), None)
