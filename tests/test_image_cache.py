@@ -1,5 +1,6 @@
 """The assembler and its cache: damage is found and mended, a full disk is said, and processes may share it."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from cdaf import store
-from cdaf.errors import ImageError
+from cdaf.errors import BundleError, ImageError
 from cdaf.images import content, image, oci, plan
 from tests import makers
 from tests.test_image import CONTENTS, LAYERS, planned
@@ -90,11 +91,21 @@ def test_a_cache_that_was_copied_is_read_once_and_believed_from_then_on(
 
 def test_an_archive_that_is_damaged_after_it_was_read_leaves_no_layer(cache: Path, tmp_path: Path) -> None:
     whole = makers.archive(tmp_path / "a.whl", {"a.py": "x = 1\n" * 999})
-    held = content.of_file(whole)
+    held = content.of_file(whole, hashlib.sha256(whole.read_bytes()).hexdigest())
     flipped(whole)
     layers = (plan.Layer("a", (plan.Unpack("deps/a.whl", "/a"),)),)
     with pytest.raises(ImageError, match=r"deps/a\.whl"):
         image.assemble(planned(layers=layers), {"deps/a.whl": held})
+    assert not [path for kind in KINDS for path in files(cache, kind)]
+
+
+def test_a_file_that_changes_after_it_was_read_leaves_no_layer(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("one")
+    held = content.of_file(tmp_path / "file")
+    (tmp_path / "file").write_text("other")
+    layers = (plan.Layer("a", (plan.Place("app/file", "/app/file"),)),)
+    with pytest.raises(BundleError, match="file: changed since it was verified"):
+        image.assemble(planned(layers=layers), {"app/file": held})
     assert not [path for kind in KINDS for path in files(cache, kind)]
 
 

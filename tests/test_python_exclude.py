@@ -56,7 +56,8 @@ def through(found: project.Project) -> tuple[Planned, dict[str, content.Content]
     pins = msgspec.structs.replace(pins, builds=python.pin(found, facts))
     collection = python.collect(found, python.resolve(found, pins))
     planned = python.plan(found, collection)
-    archives = {each.dependency.archive: content.of_file(each.path) for each in collection.archives}
+    known = ((each.dependency, each.path) for each in collection.archives)
+    archives = {told.archive: content.of_file(path, told.sha256) for told, path in known}
     generated = {name: content.of_bytes(data) for name, data in planned.generated.items()}
     own = {f"app/{file.name}": content.of_file(file.path) for file in found.files}
     own |= {f"smoke/{file.name}": content.of_file(file.path) for file in found.checks}

@@ -31,7 +31,8 @@ def outputs(project: Project, collection: languages.Collection) -> tuple[Output,
         made = generate.outputs(project, collection.lock.pins, lockfile.read(project.root), chosen)
         places, contents = generate.places(made)
         entries = [entry for each in spreads for entry in spread.entries(each, generated)]
-        archives = {each.archive.dependency.archive: of_file(each.archive.path) for each in spreads}
+        named = ((each.archive.dependency, each.archive.path) for each in spreads)
+        archives = {told.archive: of_file(path, told.sha256) for told, path in named}
         small = {name: of_bytes(data) for name, data in generated.items()}
         return [*entries, *places], {**archives, **contents, **small}
 
