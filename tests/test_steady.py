@@ -185,8 +185,11 @@ def of_python(folder: Path) -> tuple[project.Project, pins.Pins]:
 
 
 def of_node(folder: Path) -> tuple[project.Project, pins.Pins]:
-    entries = {"": {"name": "svc", "version": "1.4.0", "dependencies": {"src": "file:src"}}}
-    entries |= {"src": {"name": "src", "version": "1.0.0"}, "node_modules/src": {"resolved": "src", "link": True}}  # type: ignore[dict-item]
+    entries: dict[str, dict[str, object]] = {
+        "": {"name": "svc", "version": "1.4.0", "dependencies": {"src": "file:src"}},
+        "src": {"name": "src", "version": "1.0.0"},
+        "node_modules/src": {"resolved": "src", "link": True},
+    }
     lock = {"name": "svc", "version": "1.4.0", "lockfileVersion": 3, "requires": True, "packages": entries}
     files = {"package-lock.json": json.dumps(lock), "src/package.json": '{"name":"src","version":"1.0.0"}', "src/a": ""}
     return nodekit.service(folder, None, {"dependencies": {"src": "file:src"}}, files, ONE), nodekit.pinned()

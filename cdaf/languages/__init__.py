@@ -7,7 +7,7 @@ knows languages any more.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -196,12 +196,18 @@ def detect(root: Path, top: Path) -> str | None:
     A build of the service's own in `root` serves where there is none, or where one lies above and `root` has no
     manifest for it; many a service with a lockfile has such a build beside it.
     """
-    above = [folder for folder in root.parents if folder.is_relative_to(top)]
-    locked = next((found for folder in (root, *above) if (found := _locked(folder))), None)
-    if locked and (_locked(root) or (root / load(locked).MANIFEST).is_file()):
-        return locked
+    if own := _locked(root):
+        return own
+    above = next((found for folder in upward(root, top) if (found := _locked(folder))), None)
+    if above and (root / load(above).MANIFEST).is_file():
+        return above
     built = (name for name in SEALING if any((root / file).is_file() for file in load(name).LOCKFILES))
-    return next(built, locked)
+    return next(built, above)
+
+
+def upward(root: Path, top: Path) -> Iterator[Path]:
+    """The folders from `root` up to `top`, where a lockfile may lie."""
+    return (folder for folder in (root, *root.parents) if folder.is_relative_to(top))
 
 
 def _locked(folder: Path) -> str | None:

@@ -48,7 +48,7 @@ def _identity(root: Path, language: languages.Language) -> tuple[str | None, str
 
 def _lockfile(root: Path, top: Path, language: languages.Language) -> str:
     """The nearest of the language's lockfiles, not above `top`, by its name."""
-    for folder in (each for each in (root, *root.parents) if each.is_relative_to(top)):
+    for folder in languages.upward(root, top):
         for file in language.LOCKFILES:
             if (folder / file).is_file():
                 return file

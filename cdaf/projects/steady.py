@@ -8,7 +8,7 @@ was changed in between, and be it changed back, is told without reading a byte a
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,9 +135,9 @@ def watched(seen: Seen) -> Iterator[Callable[[], None]]:
 
 def demand(seen: Seen) -> None:
     """Raise ProjectError when HEAD or anything that enters is no longer what it was."""
-    changed, commit = _changed(seen), git.commit(seen.top)
-    if changed or commit != seen.commit:
-        raise ProjectError(_message(changed, seen.commit, commit), HINT)
+    found, commit = _changed(seen), git.commit(seen.top)
+    if found or commit != seen.commit:
+        raise ProjectError(_message(found, seen.commit, commit), HINT)
 
 
 def _changed(seen: Seen) -> list[str]:
@@ -154,13 +154,22 @@ def _is_same(seen: Seen, name: str, mode: str) -> bool:
     return (then.mode if then else "") == mode and (mode == _SUBMODULE or seen.stamps.get(path) == _stamp(path))
 
 
-def _message(changed: list[str], then: str, now: str) -> str:
+def _message(found: list[str], then: str, now: str) -> str:
     moved = f"HEAD was {then[:12]}, and is {now[:12]}" if then != now else ""
-    if not changed:
+    if not found:
         return f"another commit was made or checked out while this one was packaged: {moved}"
-    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-    named = f"files changed while they were packaged: {', '.join(changed[:_NAMED])}{more}"
+    named = _told(found)
     return f"{named}; {moved}" if moved else named
+
+
+def changed(*names: str) -> ProjectError:
+    """The error for files that somebody writes to meanwhile: what is sealed would be of no commit."""
+    return ProjectError(_told(names), HINT)
+
+
+def _told(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"files changed while they were packaged: {', '.join(names[:_NAMED])}{more}"
 
 
 def _inside(folder: Path, names: Iterable[str]) -> Iterator[str]:

@@ -107,7 +107,7 @@ def interrupted() -> None:
     """Say that the user, or a signal, ended the run; with --json also in one object."""
     _err("interrupted")
     if _as_json:
-        known = {"message": "interrupted", "hint": "", "exit_code": EXIT_INTERRUPTED, "transient": False}
+        known = told(CdafError("interrupted")) | {"exit_code": EXIT_INTERRUPTED}
         with suppress(OSError):
             _out(_json({"ok": False, "error": known}) + "\n")
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from cdaf.errors import ProjectError
 from cdaf.languages._shared import tree
 from cdaf.languages._shared.tree import Leaf
-from cdaf.projects import git, pins
+from cdaf.projects import git, pins, steady
 from cdaf.projects.patterns import matching
 from cdaf.projects.project import Project
 from cdaf.settings import config
@@ -76,25 +75,16 @@ def lay(context: Context, identity: str, into: Path) -> tuple[Path, Path, dict[s
     # time; the latter are fixed here, so that only a name of its own tells one content from another.
     own = hashlib.sha256(identity.encode()).hexdigest()
     places = {name: into / str(number) / f"{own[:40]}-{number}" for number, name in enumerate(groups)}
+    laid = {}
     for name, place in places.items():
         place.mkdir(parents=True)
         try:
-            tree.copy(groups[name], place)
+            laid[name] = tree.copy(groups[name], place)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise changed(str(error.filename)) from error
-    laid = {name: _at(groups[name], place) for name, place in places.items()}
+            raise steady.changed(str(error.filename)) from error
     if Context(laid.pop("."), laid.pop(""), laid, ()).identity != identity:
-        raise changed("a file that the build is sent")
+        raise steady.changed("some that the build is sent")
     return places.pop("."), places.pop("") / "Dockerfile", places
-
-
-def _at(leaves: Iterable[Leaf], place: Path) -> tuple[Leaf, ...]:
-    return tuple(msgspec.structs.replace(leaf, path=place / leaf.name) for leaf in leaves)
-
-
-def changed(what: str) -> ProjectError:
-    """The error for files that somebody writes to meanwhile: what is sealed would be of no commit."""
-    return ProjectError(f"{what} changed while it was packaged", "package again")
 
 
 def _chosen(patterns: Iterable[str], tracked: Mapping[str, git.Tracked], found: list[str]) -> dict[str, git.Tracked]:

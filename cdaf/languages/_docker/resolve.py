@@ -12,6 +12,7 @@ from cdaf.languages._docker import context, dockerfile, images, rules, stages
 from cdaf.languages._docker.context import Context
 from cdaf.languages._docker.dockerfile import Dockerfile, Stage
 from cdaf.net import http
+from cdaf.projects import steady
 from cdaf.projects.pins import Pins
 from cdaf.projects.project import Project
 from cdaf.projects.sealing import redacted
@@ -46,7 +47,7 @@ def resolve(project: Project, pinned: Pins) -> languages.Lock:
     recipe = msgspec.structs.replace(recipe, digests=digests, identity=recipe.context.identity)
     data = _file(recipe.context).read_bytes()
     if dockerfile.parse(data, project.settings.docker.file) != recipe.source:
-        raise context.changed(project.settings.docker.file)
+        raise steady.changed(project.settings.docker.file)
     return languages.Lock((recipe,), {"Dockerfile": redacted(data)}, {}, pinned, recipe.context.inputs)
 
 

@@ -10,8 +10,8 @@ from cdaf.errors import CdafError, ProjectError, ResolveError
 from cdaf.languages._python import lockfile
 from cdaf.languages._python.values import Choice
 from cdaf.languages._shared import gitsource, tree
-from cdaf.languages._shared.tree import Leaf
 from cdaf.net import fetch
+from cdaf.projects import steady
 
 # PEP 517: what a source without [build-system] is built with; PEP 518 has the `requires`.
 _LEGACY = ("setuptools>=40.8.0",)
@@ -53,10 +53,8 @@ def _directory(choice: Choice) -> Source:
     identity = tree.digest(leaves)
 
     def lay(into: Path) -> Path:
-        tree.copy(leaves, into)
-        laid = [Leaf(leaf.name, into / leaf.name, leaf.executable, leaf.link) for leaf in leaves]
-        if tree.digest(laid) != identity:
-            raise ProjectError(f"{folder} changed while it was packaged", "package again")
+        if tree.digest(tree.copy(leaves, into)) != identity:
+            raise steady.changed(str(folder))
         return _below(into, choice)
 
     return Source(identity, lay)

@@ -102,7 +102,7 @@ def data(leaf: Leaf) -> bytes:
     """The bytes of a file of the tree at once. Raises ProjectError when they are no longer those that were read."""
     found = leaf.path.read_bytes()
     if leaf.content and hashlib.sha256(found).hexdigest() != leaf.content.sha256:
-        raise ProjectError(f"files changed while they were packaged: {leaf.path}", steady.HINT)
+        raise steady.changed(str(leaf.path))
     return found
 
 
@@ -115,10 +115,12 @@ def digest(leaves: Iterable[Leaf]) -> str:
     return whole.hexdigest()
 
 
-def copy(leaves: Iterable[Leaf], into: Path) -> None:
-    """Lay the tree out, every mode and time fixed."""
+def copy(leaves: Iterable[Leaf], into: Path) -> tuple[Leaf, ...]:
+    """Lay the tree out, every mode and time fixed; the same leaves, where they lie now."""
+    copies = []
     for leaf in leaves:
         place = into / leaf.name
+        copies.append(msgspec.structs.replace(leaf, path=place, content=None))
         place.parent.mkdir(parents=True, exist_ok=True)
         if leaf.link:
             place.symlink_to(leaf.link)
@@ -128,6 +130,7 @@ def copy(leaves: Iterable[Leaf], into: Path) -> None:
                 target.write(chunk)
         place.chmod(0o755 if leaf.executable else 0o644)
     settle(into)
+    return tuple(copies)
 
 
 def settle(folder: Path) -> None:
